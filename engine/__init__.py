@@ -1,0 +1,1 @@
+"""The work behind lagotui: init file → plan → steps → providers. Outsiders import `lagotui.sdk`, never this package."""

@@ -1,0 +1,1 @@
+"""Inside the machines: connections, keys, seeds, readiness."""

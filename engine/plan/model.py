@@ -1,0 +1,154 @@
+"""Step and Plan: the unit of work that is shown, run, journaled, rolled back and resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from ..spec import Json
+
+
+class StepKind(StrEnum):
+    """Everything that a run can do; `engine/tasks/steps.py` says how."""
+
+    MAKE_PREFIX = "make-prefix"
+    CLAIM_SUBNETS = "claim-subnets"
+    MAKE_KEYS = "make-keys"
+    FETCH_TEMPLATE = "fetch-template"
+    MAKE_DISK = "make-disk"
+    MAKE_SEED = "make-seed"
+    SAVE_ENV = "save-env"
+    FINISH_PREFIX = "finish-prefix"
+    START_NET = "start-net"
+    START_MACHINE = "start-machine"
+    WAIT_SSH = "wait-ssh"
+    STOP_MACHINE = "stop-machine"
+    STOP_NET = "stop-net"
+    SNAPSHOT_MACHINE = "snapshot-machine"
+    UNSNAPSHOT_MACHINE = "unsnapshot-machine"
+    REVERT_DISKS = "revert-disks"
+    RELEASE_SUBNETS = "release-subnets"
+    REMOVE_PREFIX = "remove-prefix"
+
+
+class Resource(StrEnum):
+    """What a step occupies; the runner bounds how many steps share one."""
+
+    DISK = "disk"
+    NETWORK = "network"
+    HYPERVISOR = "hypervisor"
+    GUEST = "guest"
+    NONE = "none"
+
+
+class Recovery(StrEnum):
+    """What is done with a run whose process died."""
+
+    UNDO = "undo"
+    """Take back what was done, last first."""
+    FINISH = "finish"
+    """Do what is left; every step of such a plan may be done twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """How a step is taken back; doing it when the step never happened changes nothing."""
+
+    kind: StepKind
+    args: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    id: str
+    """Unique in its plan, and readable: `start-machine:vm0`."""
+    kind: StepKind
+    subject: str
+    """The machine, net, disk or template that it is about."""
+    title: str
+    """Name in the task tree, in the predecessor's words: `Starting VM vm0`."""
+    args: Mapping[str, Json] = field(default_factory=dict)
+    """JSON values only: the journal keeps them."""
+    after: tuple[str, ...] = ()
+    """Ids of the steps that must have ended well before."""
+    resource: Resource = Resource.NONE
+    group: tuple[str, ...] = ()
+    """Titles of the tasks it stands below, outermost first: `("Start nets",)`."""
+    inverse: Inverse | None = None
+    """None: there is nothing to take back."""
+    journaled: bool = True
+    """False for steps that only look and wait."""
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "id": self.id,
+            "kind": self.kind.value,
+            "subject": self.subject,
+            "title": self.title,
+            "args": dict(self.args),
+            "after": list(self.after),
+            "resource": self.resource.value,
+            "group": list(self.group),
+            "inverse": {"kind": self.inverse.kind.value, "args": dict(self.inverse.args)} if self.inverse else None,
+            "journaled": self.journaled,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        inverse = data.get("inverse")
+        return cls(
+            id=data["id"],
+            kind=StepKind(data["kind"]),
+            subject=data["subject"],
+            title=data["title"],
+            args=data["args"],
+            after=tuple(data["after"]),
+            resource=Resource(data["resource"]),
+            group=tuple(data["group"]),
+            inverse=Inverse(StepKind(inverse["kind"]), inverse["args"]) if inverse else None,
+            journaled=data["journaled"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    verb: str
+    title: str
+    """Name of the root task: `Start Prefix`."""
+    prefix: str
+    """Absolute path of the prefix it works on."""
+    uuid: str
+    """Of the prefix."""
+    host: str
+    """The libvirt host that it works on: `private`, `system` or a URI."""
+    steps: tuple[Step, ...]
+    recovery: Recovery = Recovery.UNDO
+    notes: tuple[str, ...] = ()
+    """What a person should know: infos found while planning, what will be lost."""
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "verb": self.verb,
+            "title": self.title,
+            "prefix": self.prefix,
+            "uuid": self.uuid,
+            "host": self.host,
+            "steps": [step.to_json() for step in self.steps],
+            "recovery": self.recovery.value,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        return cls(
+            verb=data["verb"],
+            title=data["title"],
+            prefix=data["prefix"],
+            uuid=data["uuid"],
+            host=data["host"],
+            steps=tuple(Step.from_json(step) for step in data["steps"]),
+            recovery=Recovery(data["recovery"]),
+            notes=tuple(data["notes"]),
+        )

@@ -1,0 +1,1 @@
+"""Plans in motion: order, limits, journal, roll back, recovery."""

@@ -1,0 +1,174 @@
+"""What a run is about to do and has done, on disk before and after each step, so that a kill -9 loses nothing.
+
+One file a run, one JSON object a line, each line fsynced: `{"run": plan…}`, `{"begin": id}`, `{"done": id}`, `{"undone": id}`,
+`{"end": outcome}`.
+A last line cut short by a crash is as if it had not been written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..plan.model import Plan, Recovery, Step
+from ..spec import Json
+
+SUFFIX = ".jsonl"
+KEPT_RUNS = 50
+"""Ended runs kept in a folder, for looking back."""
+
+
+class Journal:
+    """The journal of one run, open for writing."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, folder: Path, run_id: str, plan: Plan) -> Journal:
+        """Begin the journal of `plan` in `folder`.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / f"{run_id}{SUFFIX}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        journal = cls(path, descriptor)
+        journal._write({"run": {"id": run_id, "pid": os.getpid(), "at_s": time.time(), "plan": plan.to_json()}})
+        _sync_folder(folder)
+        return journal
+
+    @classmethod
+    def reopen(cls, path: Path) -> Journal:
+        """Go on with the journal of a dead run."""
+        journal = cls(path, os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
+        journal._terminate_torn_line()
+        return journal
+
+    def begin(self, step: Step) -> None:
+        self._write({"begin": step.id})
+
+    def done(self, step: Step) -> None:
+        self._write({"done": step.id})
+
+    def undone(self, step: Step) -> None:
+        self._write({"undone": step.id})
+
+    def end(self, outcome: str) -> None:
+        """Close the run: nothing is left to put right."""
+        if self.path.exists():  # a destroy takes the folder along
+            self._write({"end": outcome, "at_s": time.time()})
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def remove(self) -> None:
+        """Forget the run."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, record: dict[str, Json]) -> None:
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            os.write(self._descriptor, line)
+            os.fdatasync(self._descriptor)
+
+    def _terminate_torn_line(self) -> None:
+        if not self.path.read_bytes().endswith(b"\n"):
+            os.write(self._descriptor, b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadRun:
+    """A journal without an end: its process died on the way."""
+
+    path: Path
+    run_id: str
+    pid: int
+    at_s: float
+    plan: Plan
+    begun: tuple[str, ...]
+    """Ids of the steps that began and were not undone, in that order."""
+    done: frozenset[str]
+
+    @property
+    def sentence(self) -> str:
+        """Say what is pending, for a person."""
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.at_s))
+        how = "undone" if self.plan.recovery is Recovery.UNDO else "finished"
+        return (
+            f"'{self.plan.verb}' of {when} ended in the middle; "
+            f"it will be {how} by the next changing verb, or now with: lagotui --run recover"
+        )
+
+
+def read_dead_run(path: Path) -> DeadRun | None:
+    """Read a journal; None when its run ended, or when it never got as far as its first line."""
+    header: Json = None
+    begun: list[str] = []
+    done: set[str] = set()
+    for line in path.read_bytes().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # cut short by the crash: as if never written
+        if "run" in record:
+            header = record["run"]
+        elif "begin" in record:
+            begun.append(record["begin"])
+        elif "done" in record:
+            done.add(record["done"])
+        elif "undone" in record:
+            begun = [step_id for step_id in begun if step_id != record["undone"]]
+        elif "end" in record:
+            return None
+    if header is None:
+        return None
+    plan = Plan.from_json(header["plan"])
+    return DeadRun(path, header["id"], header["pid"], header["at_s"], plan, tuple(dict.fromkeys(begun)), frozenset(done))
+
+
+def dead_runs(folder: Path) -> list[DeadRun]:
+    """Return the unfinished runs of a folder, oldest first. Call it under the prefix lock, or take a live run for a dead one."""
+    found: list[DeadRun] = []
+    for path in _journals(folder):
+        try:
+            run = read_dead_run(path)
+        except FileNotFoundError:
+            continue  # its run ended between listing and reading
+        if run is not None:
+            found.append(run)
+    return sorted(found, key=lambda run: run.at_s)
+
+
+def prune(folder: Path, kept: int = KEPT_RUNS) -> None:
+    """Forget the oldest ended runs of a folder."""
+    ended = [path for path in _journals(folder) if read_dead_run(path) is None]
+    for path in sorted(ended, key=lambda each: each.stat().st_mtime)[:-kept]:
+        path.unlink(missing_ok=True)
+
+
+def _journals(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"*{SUFFIX}"))
+    except OSError:
+        return []
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
