@@ -1,0 +1,58 @@
+"""External commands: output, failure, time limit, cancel."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from engine.bus import Bus
+from engine.context import TaskContext
+from engine.errors import Cancelled, CommandFailed, DiskFull
+from engine.process import run
+
+
+@pytest.fixture
+def ctx() -> Iterator[TaskContext]:
+    with TaskContext.root(Bus(), "test", run_id="r") as context:
+        yield context
+
+
+def test_output_and_input_pass_through(ctx: TaskContext) -> None:
+    assert run(ctx, ["cat"], stdin=b"hello", timeout_s=10).text == "hello"
+
+
+def test_a_failure_names_the_command_and_its_last_words(ctx: TaskContext) -> None:
+    with pytest.raises(CommandFailed, match=r"'ls' failed with exit code 2: .*no-such-file"):
+        run(ctx, ["ls", "/no-such-file"], timeout_s=10)
+
+
+def test_a_missing_program_says_what_to_install(ctx: TaskContext) -> None:
+    with pytest.raises(CommandFailed, match="install 'no-such-program'"):
+        run(ctx, ["no-such-program"], timeout_s=10)
+
+
+def test_a_full_disk_is_told_apart(ctx: TaskContext) -> None:
+    program = "import sys; sys.stderr.write('x.qcow2: No space left on device'); sys.exit(1)"
+    with pytest.raises(DiskFull):
+        run(ctx, [sys.executable, "-c", program], timeout_s=10)
+
+
+def test_no_shell_reads_the_arguments(ctx: TaskContext) -> None:
+    assert run(ctx, ["echo", "$HOME `id`"], timeout_s=10).text == "$HOME `id`\n"
+
+
+def test_a_command_that_takes_too_long_is_ended(ctx: TaskContext) -> None:
+    with pytest.raises(CommandFailed, match="no end after"):
+        run(ctx, ["sleep", "60"], timeout_s=0.1)
+
+
+def test_a_cancel_ends_the_command_soon(ctx: TaskContext) -> None:
+    threading.Timer(0.1, ctx.token.cancel).start()
+    began_s = time.monotonic()
+    with pytest.raises(Cancelled):
+        run(ctx, ["sleep", "60"], timeout_s=60)
+    assert time.monotonic() - began_s < 10
