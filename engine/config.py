@@ -1,7 +1,7 @@
 """Settings: defaults < /etc < XDG < environment < command line; every value knows where it came from.
 
-Files are INI, as the predecessor's: `lago/lago.conf`, and over it `lagotui/lagotui.conf`. `[lago]` and `[lagotui]` are for every verb, `[init]`,
-`[start]` … for one. In the environment `LAGO_X` stands for `[lago] x` and `LAGO__START__X` for `[start] x`; the same with `LAGOTUI`.
+Files are INI, as the predecessor's: `lago/lago.conf`, and over it `lagotui/lagotui.conf`. `[lago]` and `[lagotui]` are for every verb,
+`[init]`, `[start]` … for one. In the environment `LAGO_X` stands for `[lago] x`, `LAGO__START__X` for `[start] x`; the same with `LAGOTUI`.
 Names that are no setting are ignored: other programs, and the predecessor's exports to its children, use such names too.
 """
 
@@ -259,11 +259,11 @@ def _parse_ini(path: Path, text: str) -> RawConfigParser:
     parser = configparser.RawConfigParser()  # raw: a password may hold a "%"
     try:
         parser.read_string(text, source=str(path))
+    except configparser.MissingSectionHeaderError as wrong:
+        raise ConfigError(f"{path}:{wrong.lineno}: stands before the first section; begin with [lago]") from wrong
     except configparser.ParsingError as wrong:
         line, words = wrong.errors[0] if wrong.errors else (getattr(wrong, "lineno", 0), getattr(wrong, "line", ""))
         raise ConfigError(f"{path}:{line}: is not '[section]' nor 'name = value': {words}") from wrong
-    except configparser.MissingSectionHeaderError as wrong:
-        raise ConfigError(f"{path}:{wrong.lineno}: stands before the first section; begin with [lago]") from wrong
     except configparser.DuplicateSectionError as wrong:
         raise ConfigError(f"{path}:{wrong.lineno}: section [{wrong.section}] is there twice") from wrong
     except configparser.DuplicateOptionError as wrong:

@@ -134,6 +134,17 @@ def current_task() -> TaskContext | None:
     return _current.get()
 
 
+@contextmanager
+def detached_task() -> Iterator[TaskContext]:
+    """Give the current task, or outside of every run a task that nobody hears."""
+    current = _current.get()
+    if current is not None:
+        yield current
+    else:
+        with TaskContext.root(Bus(ring_events=0), "look", run_id="look") as context:
+            yield context
+
+
 class TaskLogHandler(logging.Handler):
     """Sends records of the standard `logging` to the task they happened in; records outside of every task are left alone."""
 

@@ -22,6 +22,7 @@ def plan_destroy(state: EnvState) -> Plan:
         StepKind.REMOVE_PREFIX,
         state.name,
         "Remove prefix",
+        args={"workdir": state.workdir},
         after=(release.id,),
         resource=Resource.DISK,
     )

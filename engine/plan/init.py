@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
+from ..errors import TemplateError
 from ..spec import DiskSpec, DiskType, EnvSpec, Json, MachineSpec, NetSpec, NetType
 from .model import Inverse, Plan, Resource, Step, StepKind
 
@@ -23,10 +24,6 @@ class ResolvedTemplate:
     image: str
     """Absolute path in the store, also when it is not there yet."""
     metadata: Mapping[str, Json] = field(default_factory=dict)
-
-    @property
-    def speaks_cloud_init(self) -> bool:
-        return self.metadata.get("cloud-init") is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +45,16 @@ class InitFacts:
 
 
 def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
-    """Plan the prefix for an environment whose addresses are chosen."""
+    """Plan the prefix for an environment whose addresses are chosen.
+
+    Raises:
+        TemplateError: a machine's template cannot be told its name and keys.
+    """
     machines = {name: _placed(machine, facts) for name, machine in spec.machines.items()}
     placed = EnvSpec(machines, spec.nets)
-    seeded = [machine for machine in machines.values() if needs_seed(machine, facts)]
+    if facts.bootstrap:
+        _refuse_appliance(machines.values())
+    seeded = [machine for machine in machines.values() if facts.bootstrap and needs_seed(machine)]
     steps = [_make_prefix(facts), *_claim_subnets(spec), _make_keys(placed, seeded)]
     steps += _fetch_templates(spec, facts)
     for machine in spec.machines.values():
@@ -73,21 +76,27 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
             StepKind.FINISH_PREFIX,
             facts.name,
             "Mark prefix as initialized",
-            args={"set_current": facts.set_current},
+            args={"workdir": facts.workdir, "set_current": facts.set_current},
             after=("save-env",),
         )
     )
     return Plan("init", "Initialize and populate prefix", facts.prefix, facts.uuid, facts.host, tuple(steps))
 
 
-def needs_seed(machine: MachineSpec, facts: InitFacts) -> bool:
-    """Whether the machine is told its name and keys by a NoCloud seed."""
-    if not (machine.bootstrap and facts.bootstrap and machine.disks):
-        return False
-    disk = machine.disks[0]
-    if disk.type is DiskType.TEMPLATE and disk.template_name is not None:
-        return facts.templates[disk.template_name, disk.template_version].speaks_cloud_init
-    return disk.metadata.get("cloud-init") is True
+def needs_seed(machine: MachineSpec) -> bool:
+    """Whether a machine, its disks placed, is told its name and keys by a NoCloud seed."""
+    return machine.bootstrap and bool(machine.disks) and machine.disks[0].metadata.get("cloud-init") is True
+
+
+def _refuse_appliance(machines: Iterable[MachineSpec]) -> None:
+    """Raises: TemplateError: a template would have to be bootstrapped from outside, which is not there yet."""
+    for machine in machines:
+        if machine.bootstrap and machine.disks and machine.disks[0].type is DiskType.TEMPLATE and not needs_seed(machine):
+            raise TemplateError(
+                f"machine '{machine.name}': template '{machine.disks[0].template_name}' does not say that it speaks cloud-init, "
+                "so that the machine cannot be told its name and keys",
+                hint="put \"cloud-init\": true into the metadata of the template when it does, or 'bootstrap: false' into the init file",
+            )
 
 
 def disk_path(prefix: str, machine: str, disk: DiskSpec, suffix: str) -> str:
@@ -135,7 +144,7 @@ def _make_prefix(facts: InitFacts) -> Step:
         "Create prefix dirs",
         args={"workdir": facts.workdir},
         group=(GROUP_PREFIX,),
-        inverse=Inverse(StepKind.REMOVE_PREFIX),
+        inverse=Inverse(StepKind.REMOVE_PREFIX, {"workdir": facts.workdir}),
     )
 
 
@@ -245,11 +254,15 @@ def _make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> Step:
         args={
             "domain": domain,
             "ssh_user": machine.ssh_user,
-            "ssh_password": machine.ssh_password,
-            "root_password": machine.root_password,
+            "root_password": _root_password(machine),
             "macs": [nic.mac for nic in machine.nics if nic.mac],
         },
         after=("make-keys",),
         resource=Resource.DISK,
         group=("Bootstrap VMs",),
     )
+
+
+def _root_password(machine: MachineSpec) -> str | None:
+    """Return the password that root is given; where root is who logs in, its ssh password is meant too."""
+    return machine.root_password or (machine.ssh_password if machine.ssh_user == "root" else None)

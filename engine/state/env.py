@@ -29,6 +29,8 @@ class EnvState:
     """`private`, `system` or a URI, as the prefix remembers it."""
     machines: Mapping[str, MachineState]
     nets: Mapping[str, NetState]
+    workdir: str = ""
+    """Absolute path of the workdir that it belongs to; "" when it stands alone."""
     pending: tuple[str, ...] = ()
     """One sentence for each run that ended without finishing: what it was, and when."""
 

@@ -1,0 +1,96 @@
+"""Small pieces of the language: sizes, memory, addresses, names, paths. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from posixpath import join, normpath
+
+MIB = 1024 * 1024
+MAX_MEMORY_MIB = 64 * MIB
+"""64 TiB: more than any host has, so more is a slip."""
+MAX_SIZE_BYTES = 2**50
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+MAX_NAME = 63
+"""Characters of one label in DNS."""
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGTP])(?:i?B)?|(B))?\Z", re.IGNORECASE)
+_POWERS = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_IPV4 = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\Z", re.ASCII)
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+
+
+class UnsetVariable(Exception):
+    """A `$NAME` that nobody has given a value."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def memory_mib(written: int | str) -> int | None:
+    """Read an amount of memory: a bare number is MiB, `2G` and `512M` are what they say; None when it is none."""
+    if isinstance(written, int):
+        return written
+    if _NUMBER.match(written.strip()):
+        return int(written)
+    size = _bytes(written)
+    return None if size is None or size % MIB else size // MIB
+
+
+def disk_size(written: float | str) -> str | None:
+    """Return a size as qemu-img takes it: a bare number is GB (`10` → `10G`); None when it is none."""
+    text = str(written).strip()
+    match = _SIZE.match(text)
+    if match is None:
+        return None
+    bare = match.group(2) is None and match.group(3) is None
+    size = _bytes(f"{text}G" if bare else text)
+    if size is None or not 0 < size <= MAX_SIZE_BYTES:
+        return None
+    if match.group(3):
+        return match.group(1)
+    return f"{match.group(1)}{(match.group(2) or 'G').upper()}"
+
+
+def _bytes(text: str) -> int | None:
+    match = _SIZE.match(text.strip())
+    if match is None or len(match.group(1)) > 20:
+        return None
+    return int(float(match.group(1)) * 1024 ** _POWERS.get((match.group(2) or "").upper(), 0))
+
+
+def octets(address: str) -> tuple[int, int, int, int] | None:
+    """Read an IPv4 address in four decimal numbers; None when it is none."""
+    match = _IPV4.match(address)
+    if match is None:
+        return None
+    a, b, c, d = (int(part) for part in match.groups())
+    if max(a, b, c, d) > 255 or any(len(part) > 1 and part[0] == "0" for part in match.groups()):
+        return None
+    return a, b, c, d
+
+
+def is_good_name(name: str) -> bool:
+    return len(name) <= MAX_NAME and NAME.match(name) is not None
+
+
+def expand_path(written: str, variables: Mapping[str, str], base: str) -> str:
+    """Return the absolute path that the init file means: `$NAME`, `${NAME}` and a leading `~` expanded, relative to `base`.
+
+    Raises:
+        UnsetVariable: a variable has no value.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1) or match.group(2)
+        if name not in variables:
+            raise UnsetVariable(name)
+        return variables[name]
+
+    text = written
+    if text == "~" or text.startswith("~/"):
+        text = "$HOME" + text[1:]
+    return normpath(join(base, _VARIABLE.sub(value, text)))

@@ -1,0 +1,95 @@
+"""The environments that are known on this machine: a small file for each, by uuid, below the state folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .atomic import write_json
+from .home import state_home
+from .locks import file_lock
+from .prefix import Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEnv:
+    path: Path
+    """Of the prefix."""
+    uuid: str
+    name: str
+    """Of the prefix in its workdir."""
+    workdir: Path | None
+    last_used: float
+    """Seconds since 1970, when a changing verb last ran on it."""
+
+    @property
+    def prefix(self) -> Prefix:
+        return Prefix(self.path, self.uuid, self.workdir)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its folder still is that environment."""
+        return Prefix.at(self.path, self.workdir).uuid == self.uuid
+
+
+def register(prefix: Path, uuid: str, workdir: Path | None) -> None:
+    """Remember an environment, or that it was used now.
+
+    Raises:
+        DiskFull: there is no room for it.
+        WorkdirError: the list is locked for too long.
+    """
+    with file_lock(_lock()):
+        _folder().mkdir(parents=True, exist_ok=True)
+        entry = {"path": str(prefix), "workdir": str(workdir) if workdir else None, "last_used": time.time()}
+        write_json(_file(uuid), entry)
+
+
+def forget(uuid: str) -> None:
+    """Drop an environment from the list; it may be gone already."""
+    _file(uuid).unlink(missing_ok=True)
+
+
+def known_environments() -> list[KnownEnv]:
+    """Return the environments that are there, the last used one first; those that vanished are dropped from the list."""
+    known = _read_all()
+    vanished = [env for env in known if not env.is_there]
+    if vanished:
+        _prune(vanished)
+    return sorted((env for env in known if env not in vanished), key=lambda env: env.last_used, reverse=True)
+
+
+def _prune(vanished: list[KnownEnv]) -> None:
+    with file_lock(_lock()):
+        for env in vanished:
+            again = _read(_file(env.uuid))  # it may have been made anew since
+            if again is not None and not again.is_there:
+                forget(env.uuid)
+
+
+def _read_all() -> list[KnownEnv]:
+    return [env for path in sorted(_folder().glob("*.json")) if not path.name.startswith(".") and (env := _read(path)) is not None]
+
+
+def _read(path: Path) -> KnownEnv | None:
+    """Return one entry; None when it is gone or damaged: the environment comes back to the list when it is next used."""
+    try:
+        data = json.loads(path.read_bytes())
+        prefix, workdir = Path(data["path"]), data["workdir"]
+        return KnownEnv(prefix, path.stem, prefix.name, Path(workdir) if workdir else None, float(data["last_used"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _folder() -> Path:
+    return state_home() / "environments"
+
+
+def _file(uuid: str) -> Path:
+    return _folder() / f"{uuid}.json"
+
+
+def _lock() -> Path:
+    return state_home() / "locks" / "environments.lock"
