@@ -40,7 +40,9 @@ def check_all(document: Document, facts: Facts) -> tuple[InitFile | None, list[D
     if document.data is None and document.problems:
         return None, document.problems
     init, problems = read_init_file(document)
-    found = in_file_order([*document.problems, *problems, *_Checker(init, facts).problems()])
+    unread = {(each.line, each.column) for each in document.problems}
+    about_values = [each for each in [*problems, *_Checker(init, facts).problems()] if (each.line, each.column) not in unread]
+    found = in_file_order([*document.problems, *about_values])
     return (None if has_errors(found) else init), found
 
 

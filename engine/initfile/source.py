@@ -69,8 +69,8 @@ def _read(text: str, file: str) -> tuple[Node, list[Diagnostic]]:
             return _YamlReader(text, file).read()
         except SourceError as yaml_error:
             span = _span_at(text, json_error.index)
-            at_yaml = (yaml_error.diagnostic.line, yaml_error.diagnostic.column)
-            if (span.line, span.column) < at_yaml or yaml_error.diagnostic.code == "E007":
+            found = yaml_error.diagnostic
+            if found.code not in ("E003", "E004") or (span.line, span.column) < (found.line, found.column):
                 raise
             message = f"cannot be read as JSON: {json_error.message}"
             raise SourceError(Diagnostic.at(json_error.code, file, span, message)) from json_error
@@ -293,15 +293,21 @@ class _YamlReader:
         problem = error.problem or "this is no YAML"
         if mark is None:
             return Diagnostic.at("E003", self._file, FILE_START, f"cannot be read as YAML: {problem}")
-        lines = self._text.split("\n")
-        line = lines[mark.line] if mark.line < len(lines) else ""
+        if mark.line > self._text.count("\n"):
+            return Diagnostic.at(
+                "E003", self._file, _span_at(self._text, len(self._text)), f"cannot be read as YAML: {problem}", _hint(problem)
+            )
+        line = self._text.split("\n")[mark.line]
         if line[mark.column : mark.column + 1] == "\t" or "\t" in line[: len(line) - len(line.lstrip())]:
             column = line.index("\t") if "\t" in line[: mark.column + 1] else mark.column
             span = Span(mark.line + 1, column + 1, mark.line + 1, column + 2)
             return Diagnostic.at("E004", self._file, span, "a tab cannot be used for indentation", "indent with spaces")
-        hint = next((hint for words, hint in _HINTS.items() if words in problem), "")
         said = f"{error.context}: {problem}" if error.context else problem
-        return Diagnostic.at("E003", self._file, between(mark, mark), f"cannot be read as YAML: {said}", hint)
+        return Diagnostic.at("E003", self._file, between(mark, mark), f"cannot be read as YAML: {said}", _hint(problem))
+
+
+def _hint(problem: str) -> str:
+    return next((hint for words, hint in _HINTS.items() if words in problem), "")
 
 
 def _float(text: str) -> float:

@@ -84,7 +84,8 @@ class Node:
         if self.entries:
             first_key, _ = next(iter(self.entries.values()))
             return first_key.span()
-        return self.items[0].span() if self.items else between(self.start, self.start)
+        line, column, _, _ = between(self.start, self.start)
+        return Span(line, column, line, column + 1)
 
 
 def between(start: Mark, end: Mark) -> Span:

@@ -38,7 +38,9 @@ def step(name: str, *after: str, inverse: Inverse | None = UNDO, group: tuple[st
 class World:
     """Performs steps by writing down that it did; may refuse some."""
 
-    def __init__(self, refuse: Mapping[str, BaseException] | None = None, on_start: Callable[[TaskContext, str], None] | None = None) -> None:
+    def __init__(
+        self, refuse: Mapping[str, BaseException] | None = None, on_start: Callable[[TaskContext, str], None] | None = None
+    ) -> None:
         self.happened: list[str] = []
         self._refuse = refuse or {}
         self._on_start = on_start
@@ -97,7 +99,7 @@ def test_no_more_steps_share_a_resource_than_its_limit(tmp_path: Path) -> None:
         ctx.sleep(0.01)
         inside.remove(name)
 
-    limits = {resource: 2 for resource in Resource}
+    limits = dict.fromkeys(Resource, 2)
     run(tmp_path, World(on_start=watch), *(step(f"s{n}") for n in range(8)), limits=limits)
     assert max(most) == 2
 
@@ -186,5 +188,7 @@ def test_a_recovery_that_fails_stays_pending(tmp_path: Path) -> None:
 
 
 def test_plans_survive_the_journal_unchanged() -> None:
-    plan = Plan("start", "Start", "/p", "0" * 32, "private", (step("a"), step("b", "a", inverse=None, group=("g", "h"))), Recovery.FINISH, ("n",))
+    plan = Plan(
+        "start", "Start", "/p", "0" * 32, "private", (step("a"), step("b", "a", inverse=None, group=("g", "h"))), Recovery.FINISH, ("n",)
+    )
     assert Plan.from_json(plan.to_json()) == plan

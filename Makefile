@@ -1,0 +1,15 @@
+# Everything is done by setup.sh; these are names for the hand.
+VENV ?= .venv
+
+.PHONY: install check test demo format clean
+
+install check test demo:
+	./setup.sh $@
+
+format:
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache snapshot_report.html
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,44 @@
+"""From the name of a host to a connected provider."""
+
+from __future__ import annotations
+
+import os
+
+from ...config import Settings, xdg_dir
+from ...context import TaskContext
+from .accel import probe_accel
+from .hosts import SYSTEM_URI, HostChoice, HostKind, choose_host
+from .private import world_paths
+from .provider import LibvirtProvider
+from .session import Session
+
+
+def open_libvirt(ctx: TaskContext, host: str, settings: Settings, *, start: bool) -> LibvirtProvider | None:
+    """Connect to `private`, `system` or a URI; None when the private world is not running and must not be started.
+
+    Raises:
+        HostUnreachable: the daemon does not answer.
+        HostRefused: KVM is configured, and cannot be used.
+        WorldUnavailable: the private world cannot be made here.
+    """
+    choice = _choice(ctx, host, settings)
+    session = _session(choice)
+    if start:
+        session.connect(ctx)
+    elif session.peek() is None:
+        return None
+    return LibvirtProvider(session, choice, probe_accel(settings.accel))
+
+
+def _choice(ctx: TaskContext, host: str, settings: Settings) -> HostChoice:
+    """Return the host again with its reason; the daemon is not asked, since we are about to connect to it."""
+    wanted = settings.libvirt_url if settings.libvirt_url in ("", "auto") else host
+    chosen = choose_host(ctx, wanted, ask=lambda _uri, _timeout_s: "")
+    return chosen if host in (chosen.kind.value, chosen.uri) else choose_host(ctx, host, ask=lambda _uri, _timeout_s: "")
+
+
+def _session(choice: HostChoice) -> Session:
+    if choice.kind is HostKind.PRIVATE:
+        paths = world_paths(xdg_dir("XDG_STATE_HOME", ".local/state", os.environ))
+        return Session(paths.uri, paths)
+    return Session(choice.uri or SYSTEM_URI)

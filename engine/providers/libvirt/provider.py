@@ -1,0 +1,128 @@
+"""libvirt as a host of machines: the contract of providers/base.py, each part delegated to the module that knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from ...context import TaskContext
+from ...guest.dial import Dialer
+from ...spec import EnvRef, MachineSpec, MachineStatus, NetSpec
+from ..base import ConsoleStream, DiskOverlay, HostInfo, MachineStats, StatusChange
+from . import capacity, console, domain, network, snapshot, stats
+from .accel import AccelChoice
+from .hosts import HostChoice, HostKind
+from .session import Session
+from .watch import Watch
+
+SNAPSHOT_TIMEOUT_S = 300.0
+MERGE_TIMEOUT_S = 6 * 3600.0
+"""A backstop: a merge that moves nothing is given up long before."""
+
+
+class LibvirtProvider:
+    """A libvirt, connected. Libvirt's own objects never leave the modules below."""
+
+    def __init__(self, session: Session, choice: HostChoice, accel: AccelChoice) -> None:
+        self._session = session
+        self._choice = choice
+        self._accel = accel
+
+    # --- what it is ------------------------------------------------------------------------------------------------
+
+    def info(self) -> HostInfo:
+        version = self._session.look(lambda conn: _version(conn.getLibVersion())) or "libvirt"
+        return HostInfo(self._choice.kind.value, self._session.uri, version, self._accel.accel, self._choice.why)
+
+    def dialer(self) -> Dialer:
+        return self._session.dialer()
+
+    def enter_command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        return self._session.enter_command(argv)
+
+    def used_subnets(self) -> frozenset[str]:
+        if self._choice.kind is not HostKind.SYSTEM:
+            return frozenset()
+        ours = self._session.look(network.our_bridges) or frozenset()
+        return capacity.subnets_in_routes(capacity.ROUTES.read_text(), ours)
+
+    def can_read_images(self, folder: Path) -> str:
+        return capacity.command_to_let_in(folder, capacity.qemu_user()) if self._choice.kind is HostKind.SYSTEM else ""
+
+    # --- lifecycle -------------------------------------------------------------------------------------------------
+
+    def start_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+        ctx.raise_if_cancelled()
+        if not self._session.connect(ctx).call(lambda conn: network.start_net(conn, env, net, nets)):
+            ctx.log(f"net '{net.name}' is up already")
+
+    def stop_net(self, ctx: TaskContext, env: EnvRef, name: str) -> None:
+        if not self._session.look(lambda conn: network.stop_net(conn, env, name)):
+            ctx.log(f"net '{name}' is down already")
+
+    def start_machine(self, ctx: TaskContext, env: EnvRef, machine: MachineSpec, seed: Path | None) -> None:
+        ctx.raise_if_cancelled()
+        virt_type, cpu = self._accel.virt_type, self._accel.cpu()
+        connection = self._session.connect(ctx)
+        if not connection.call(lambda conn: domain.start_machine(conn, env, machine, seed, virt_type=virt_type, cpu=cpu)):
+            ctx.log(f"machine '{machine.name}' is up already")
+
+    def stop_machine(self, ctx: TaskContext, env: EnvRef, name: str) -> None:
+        if not self._session.look(lambda conn: domain.stop_machine(conn, env, name)):
+            ctx.log(f"machine '{name}' is down already")
+
+    # --- looks -----------------------------------------------------------------------------------------------------
+
+    def machine_states(self, env: EnvRef) -> Mapping[str, MachineStatus]:
+        return self._session.look(lambda conn: domain.states(conn, env)) or {}
+
+    def active_nets(self, env: EnvRef) -> frozenset[str]:
+        return self._session.look(lambda conn: network.net_names(conn, env.uuid)) or frozenset()
+
+    def stats(self, env: EnvRef) -> Mapping[str, MachineStats]:
+        return self._session.look(lambda conn: stats.read_stats(conn, env)) or {}
+
+    def lease_of(self, env: EnvRef, machine: MachineSpec) -> str | None:
+        mac = next((nic.mac for nic in machine.nics if nic.net == machine.mgmt_net and nic.mac), None)
+        return self._session.look(lambda conn: network.lease(conn, env, machine.mgmt_net, mac)) if mac else None
+
+    def iter_tagged(self, uuid: str) -> Iterator[str]:
+        for what, tagged in (("domain", domain.tagged), ("network", network.tagged)):
+            yield from (f"{what} {name}" for name in sorted(self._session.look(partial(tagged, uuid=uuid)) or ()))
+
+    def watch(self, on_change: Callable[[StatusChange], None]) -> Callable[[], None]:
+        return Watch(self._session, on_change).end
+
+    # --- snapshots and consoles ------------------------------------------------------------------------------------
+
+    def snapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
+        self._session.call(lambda conn: snapshot.snapshot(conn, ctx, env, machine, overlays), timeout_s=SNAPSHOT_TIMEOUT_S)
+
+    def unsnapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
+        self._session.call(lambda conn: snapshot.unsnapshot(conn, ctx, env, machine, overlays), timeout_s=MERGE_TIMEOUT_S)
+
+    @contextmanager
+    def console(self, env: EnvRef, machine: str) -> Iterator[ConsoleStream]:
+        stream = self._session.call(lambda conn: console.open_console(conn, env, machine))
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    def console_tail(self, env: EnvRef, machine: str, lines: int) -> list[str]:
+        return console.console_tail(env, machine, lines)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def release(self, ctx: TaskContext) -> None:
+        self._session.release(ctx)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _version(number: int) -> str:
+    """Return libvirt's version number (major * 1,000,000 + minor * 1,000 + release) as a word."""
+    return f"libvirt {number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"

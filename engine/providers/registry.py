@@ -1,0 +1,75 @@
+"""Provider names → providers. Libraries of a provider are loaded when it is opened; plugins are looked up only for unknown names."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+from ..config import Settings
+from ..context import TaskContext
+from ..errors import ConfigError
+from .base import Provider
+
+PLUGIN_GROUP = "lagotui.providers"
+"""Entry points: name of a host → an `Opener`."""
+
+PRIVATE = "private"
+SYSTEM = "system"
+
+
+class Opener(Protocol):
+    """Opens one kind of host."""
+
+    def __call__(self, ctx: TaskContext, host: str, settings: Settings, *, start: bool) -> Provider | None:
+        """Connect; with `start` false return None when nothing of ours can be running there, instead of starting anything."""
+        ...
+
+
+def resolve(ctx: TaskContext, host: str) -> str:
+    """Return the name under which a prefix remembers a host: `private`, `system`, a URI or a plugin's name.
+
+    Args:
+        ctx: the task it is for; hears why, when the host is chosen for the user.
+        host: as above, or `auto`.
+    """
+    if host in ("", "auto"):
+        from .libvirt.hosts import choose_host
+
+        return choose_host(ctx, "auto").kind.value
+    return SYSTEM if host == "qemu:///system" else host
+
+
+def open_provider(ctx: TaskContext, host: str, settings: Settings, *, start: bool = True) -> Provider | None:
+    """Connect to a host.
+
+    Args:
+        ctx: the task it is for.
+        host: what `resolve` returned.
+        settings: `accel` is read.
+        start: start what must be started; with False None is returned when nothing of ours can be running there.
+
+    Raises:
+        ConfigError: nobody knows that name.
+        HostError: no connection.
+    """
+    return _opener(host)(ctx, host, settings, start=start)
+
+
+def _opener(host: str) -> Opener:
+    if host in (PRIVATE, SYSTEM) or ":" in host:
+        from .libvirt.opening import open_libvirt
+
+        return open_libvirt
+    return _plugin(host)
+
+
+def _plugin(host: str) -> Opener:
+    from importlib.metadata import entry_points
+
+    found = entry_points(group=PLUGIN_GROUP)
+    for point in found:
+        if point.name == host:
+            return cast(Opener, point.load())
+    known = ", ".join(["auto", PRIVATE, SYSTEM, *sorted(found.names)])
+    raise ConfigError(
+        f"there is no host '{host}'", hint=f"set libvirt_url to one of {known}, or to a URI such as qemu+ssh://me@host/system"
+    )

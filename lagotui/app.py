@@ -1,0 +1,301 @@
+"""Themes, screens, keys, bridge: wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.theme import Theme
+
+from .actions import Scope
+from .bridge import Answered, Bridge, Happened, Refused, RunBegan, RunEnded
+from .exit_codes import ExitCode
+from .foreground import run_in_terminal
+from .palette import ActionProvider
+from .preferences import Preferences
+from .runs import RunRequest, Verb, env_label
+from .screens.desk import DeskScreen, Tools, bindings_of
+from .screens.environment import EnvironmentScreen
+from .screens.help import HelpScreen
+from .screens.home import HomeScreen
+from .screens.leaving import QuitDialog
+from .store import Changes, Store
+from .terminal_watch import hung_up
+from .themes import SHIPPED, load_themes
+
+if TYPE_CHECKING:
+    from engine.api import Engine
+    from engine.config import Settings
+
+DEFAULT_THEME = "dark"
+WATCH_EVERY_S = 1.0
+LAST_WORDS_S = 10.0
+"""How long cancelled runs may take back what they did when the terminal is gone."""
+
+ENDINGS = {
+    Verb.UP: "is up: ssh answers",
+    Verb.SNAPSHOT: "snapshot taken",
+    Verb.REVERT: "reverted",
+    Verb.DESTROY: "destroyed",
+    Verb.RECOVER: "recovered",
+}
+"""What is said when a run ends well; the others show on the screen anyway."""
+
+
+class LagoTuiApp(App[int]):
+    """The workstation."""
+
+    TITLE = "lagotui"
+    CSS_PATH = ["styles/base.tcss", "styles/screens.tcss", "styles/dialogs.tcss"]  # noqa: RUF012 - the toolkit's own declaration
+    COMMANDS = {ActionProvider, *App.COMMANDS}  # noqa: RUF012 - the toolkit's own declaration
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_of(Scope.APP)]
+
+    def __init__(
+        self,
+        open_engine: Callable[[], Engine],
+        preferences: Preferences,
+        *,
+        env: str = "",
+        clock: Callable[[], float] = time.time,
+        run_in_foreground: Callable[[Sequence[str]], int] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            env: path of the prefix to open on; "" opens on the list of environments.
+            run_in_foreground: runs a program instead of doing so in the terminal, for tests.
+        """
+        shipped, self._problems = load_themes(SHIPPED)
+        self._own_themes = {theme.name: theme for theme in shipped}
+        super().__init__()
+        for theme in shipped:
+            self.register_theme(theme)
+        self.theme = DEFAULT_THEME
+        self._preferences = preferences
+        self._env = env
+        self._run_in_foreground = run_in_foreground
+        self.bridge = Bridge(open_engine, self.post_message)
+        self.store = Store()
+        self.tools = Tools(self.bridge, self.store, clock, {})
+
+    # Life ----------------------------------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> Screen[None]:
+        return HomeScreen(self.tools)
+
+    def on_mount(self) -> None:
+        chosen = self._preferences.theme
+        if chosen in self._own_themes:
+            self.theme = chosen
+        if self._env:
+            self.push_screen(EnvironmentScreen(self.tools, self._env))
+        self.call_after_refresh(self._begin)
+        if not self.is_headless:
+            self.set_interval(WATCH_EVERY_S, self._look_at_terminal)
+            for signum in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(signum, partial(self._end_by_signal, signum))
+
+    def _begin(self) -> None:
+        """Do what can wait until the first picture stands."""
+        self.bridge.start()
+        user_themes, problems = load_themes(self._preferences.themes_folder)
+        for theme in user_themes:
+            self._own_themes[theme.name] = theme
+            self.register_theme(theme)
+        chosen = self._preferences.theme
+        if chosen in self._own_themes and chosen != self.theme:
+            self.theme = chosen
+        self.theme_changed_signal.subscribe(self, self._remember_theme)
+        self._load_keymap(problems)
+
+    def _load_keymap(self, problems: list[str]) -> None:
+        from .keymap import load_keymap
+
+        keymap, more = load_keymap(self._preferences.keymap_file)
+        self.tools.keymap.update(keymap)
+        self.set_keymap(keymap)
+        for screen in self._desks():
+            screen.draw_keys()
+        for problem in (*self._problems, *problems, *more):
+            self.notify(problem, title="A file of yours cannot be used", severity="warning", timeout=10, markup=False)
+
+    # Themes and keys -----------------------------------------------------------------------------------------------
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return self._own_themes[DEFAULT_THEME].variables
+
+    @property
+    def available_themes(self) -> dict[str, Theme]:
+        return dict(self._own_themes)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield SystemCommand("theme", "Change the colours", self.action_change_theme)
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        names = ", ".join(sorted(binding.id or binding.description for binding in clashed_bindings))
+        self.notify(f"Another action took the key of: {names}", title="keymap.yaml", severity="warning", timeout=10, markup=False)
+
+    def _remember_theme(self, theme: Theme) -> None:
+        if theme.name == self._preferences.theme:
+            return
+        try:
+            self._preferences.save_theme(theme.name)
+        except OSError as error:
+            self.notify(str(error), title="The theme cannot be remembered", severity="warning", markup=False)
+
+    def action_help(self) -> None:
+        screen = self.screen
+        scopes = screen.SCOPES if isinstance(screen, DeskScreen) else ()
+        self.push_screen(HelpScreen((*scopes, Scope.APP), self.tools.keymap))
+
+    # What comes from the bridge ------------------------------------------------------------------------------------
+
+    @on(Happened)
+    def _take_in(self, message: Happened) -> None:
+        changes = self.store.apply(message.events)
+        for screen in self._desks():
+            screen.sync(changes)
+        self._follow(changes)
+
+    def _follow(self, changes: Changes) -> None:
+        for env in changes.stale:
+            self.bridge.look_state(env)
+            self.bridge.look_host(env)
+        if changes.listing_stale:
+            self.bridge.look_environments()
+        screen = self.screen
+        if isinstance(screen, EnvironmentScreen) and self.store.state.desk(screen.env).gone:
+            screen.leave_gone()
+
+    @on(RunBegan)
+    def _run_began(self, message: RunBegan) -> None:
+        for screen in self._desks():
+            screen.sync(Changes(tasks=True, tasks_shape=True))
+
+    @on(RunEnded)
+    def _run_ended(self, message: RunEnded) -> None:
+        request, error = message.request, message.error
+        if error is not None:
+            self.notify(error.hint, title=error.message, severity="error", timeout=12, markup=False)
+        elif request.verb in ENDINGS:
+            self.notify(_ending(request), title=f"{env_label(request.env)} {ENDINGS[request.verb]}", timeout=5, markup=False)
+        self.bridge.look_state(request.env)
+        self.bridge.look_host(request.env)
+        if request.verb is Verb.UP and isinstance(self.screen, HomeScreen):
+            self.screen.show_environment(request.env)
+
+    @on(Answered)
+    def _answer(self, message: Answered) -> None:
+        message.then(message.answer)
+
+    @on(Refused)
+    def _refuse(self, message: Refused) -> None:
+        self.notify(message.error.hint, title=message.error.message, severity="error", timeout=12, markup=False)
+
+    # What comes from the screens -----------------------------------------------------------------------------------
+
+    @on(HomeScreen.Opened)
+    def _open_environment(self, message: HomeScreen.Opened) -> None:
+        self.push_screen(EnvironmentScreen(self.tools, message.env))
+
+    @on(EnvironmentScreen.ShellWanted)
+    def _open_shell(self, message: EnvironmentScreen.ShellWanted) -> None:
+        self.bridge.ask_ssh(message.env, message.machine, self._stand_aside)
+
+    def _stand_aside(self, argv: Sequence[str]) -> None:
+        """Give the terminal to another program until it ends."""
+        if self._run_in_foreground is not None:
+            self._run_in_foreground(argv)
+            return
+        self.bridge.hold()
+        try:
+            with self.suspend():
+                run_in_terminal(argv)
+        finally:
+            self.bridge.flow()
+        self.refresh()
+
+    # Leaving -------------------------------------------------------------------------------------------------------
+
+    async def action_quit(self) -> None:
+        if isinstance(self.screen, QuitDialog):
+            return
+        if not self.bridge.running:
+            self.exit(ExitCode.OK)
+            return
+        self.push_screen(QuitDialog(lambda: self.bridge.running, self.bridge.cancel), self._quit_answered)
+
+    def _quit_answered(self, over: bool | None) -> None:
+        if over:
+            self.exit(ExitCode.OK)
+
+    def _look_at_terminal(self) -> None:
+        if hung_up(sys.__stdin__.fileno() if sys.__stdin__ else 0):
+            self._end_by_signal(signal.SIGHUP)
+
+    def _end_by_signal(self, signum: int) -> None:
+        for request in self.bridge.running:
+            self.bridge.cancel(request)
+        self.exit(ExitCode.SIGNAL + signum)
+
+    def _desks(self) -> list[DeskScreen]:
+        return [screen for screen in self.screen_stack if isinstance(screen, DeskScreen)]
+
+
+def run_app(settings: Settings | None = None, env: str | None = None) -> int:
+    """Open the UI on the environment that is found from the current folder, else on the list of them; return the exit code.
+
+    Args:
+        settings: None: load them.
+        env: path of the prefix to open on, "" for the list; None: find it.
+    """
+    from platformdirs import user_config_path
+
+    from engine.errors import EngineError
+
+    try:
+        if settings is None:
+            from engine.config import load_settings
+
+            settings = load_settings({})
+        here = _find_env(settings) if env is None else env
+    except EngineError as error:
+        sys.stderr.write(f"lagotui: {error}\n")
+        return error.exit_code
+    app = LagoTuiApp(partial(_open_engine, settings), Preferences(user_config_path("lagotui")), env=here)
+    code = app.run()
+    until_s = time.monotonic() + LAST_WORDS_S
+    while app.bridge.running and time.monotonic() < until_s:
+        time.sleep(0.05)
+    app.bridge.close()
+    return ExitCode.UNEXPECTED if code is None else code
+
+
+def _ending(request: RunRequest) -> str:
+    return request.name or (f"⏎ opens it: {request.env}" if request.verb is Verb.UP else "")
+
+
+def _open_engine(settings: Settings) -> Engine:
+    from engine.api import Engine
+
+    return Engine(settings)
+
+
+def _find_env(settings: Settings) -> str:
+    from engine.errors import WorkdirError
+    from engine.state.workdir import resolve
+
+    try:
+        return str(resolve(settings.workdir_path, settings.prefix_path, settings.prefix_name).path)
+    except WorkdirError:  # there is none here: the list of environments is the place to begin
+        return ""

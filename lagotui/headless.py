@@ -1,0 +1,131 @@
+"""The headless door: one Lago command line → the engine. Result on stdout, narration on stderr, an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .exit_codes import ExitCode
+from .verbs import LATER, VERBS, Command, command
+from .verbs.narration import Narrator, narrator
+from .verbs.options import RunOptions, parse_run, parser_for_run, parser_for_verb
+
+if TYPE_CHECKING:
+    from .verbs.session import OpenEngine
+
+
+def run(words: Sequence[str], *, events_json: bool = False, open_engine: OpenEngine | None = None) -> int:
+    """Run what follows `--run`; return the exit code.
+
+    Args:
+        words: global options, the verb, its arguments.
+        events_json: narrate as JSON lines.
+        open_engine: how the engine is made of the settings, when it is needed; None makes the real one.
+    """
+    try:
+        options = parse_run(words)
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    if options.version:
+        sys.stdout.write(f"lagotui {__version__}\n")
+        return ExitCode.OK
+    if options.verb is None:
+        sys.stdout.write(parser_for_run().format_help())
+        return ExitCode.UNEXPECTED
+    as_json = events_json or options.events_json
+    return _guarded(options, narrator(sys.stderr, as_json=as_json), open_engine)
+
+
+def _guarded(options: RunOptions, voice: Narrator, open_engine: OpenEngine | None) -> int:
+    """Run one verb; turn everything that can leave it into a message and an exit code."""
+    try:
+        code = _run_verb(options, voice, open_engine)
+        sys.stdout.flush()
+        return code
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.PIPE_CLOSED
+    except KeyboardInterrupt:
+        voice.failed("interrupted", "", ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
+    except Exception as failure:
+        return _report(failure, options, voice)
+    finally:
+        voice.close()
+
+
+def _run_verb(options: RunOptions, voice: Narrator, open_engine: OpenEngine | None) -> int:
+    from .verbs.session import Session
+
+    chosen = _find_command(options, voice)
+    if chosen is None:
+        return ExitCode.USER_ERROR
+    arguments = _parse_verb(options, chosen)
+    session = Session.open(options.settings, options.verb or "", voice, open_engine)
+    try:
+        return chosen.run(session, arguments)
+    finally:
+        session.close()
+
+
+def _find_command(options: RunOptions, voice: Narrator) -> Command | None:
+    verb = options.verb or ""
+    if verb in VERBS:
+        return command(verb)
+    if verb in LATER:
+        voice.failed(f"'{verb}' comes with a later version of lagotui", "see what there is with: lagotui --run --help", ExitCode.USER_ERROR)
+        return None
+    from difflib import get_close_matches
+
+    near = get_close_matches(verb, [*VERBS, *LATER], n=1)
+    hint = f"did you mean '{near[0]}'?" if near else "see the verbs with: lagotui --run --help"
+    voice.failed(f"there is no verb '{verb}'", hint, ExitCode.USER_ERROR)
+    return None
+
+
+def _parse_verb(options: RunOptions, chosen: Command) -> Namespace:
+    if chosen.add_arguments is None:
+        return Namespace(words=options.rest)
+    parser = parser_for_verb(options.verb or "")
+    chosen.add_arguments(parser)
+    return parser.parse_args(options.rest)
+
+
+def _report(failure: Exception, options: RunOptions, voice: Narrator) -> int:
+    from engine.errors import EngineError
+
+    from .verbs.session import Interrupted
+
+    if isinstance(failure, Interrupted):
+        voice.failed(str(failure), "", failure.exit_code)
+        return failure.exit_code
+    causes = list(_leaves(failure))
+    code = max(each.exit_code if isinstance(each, EngineError) else int(ExitCode.UNEXPECTED) for each in causes)
+    for each in causes:
+        if isinstance(each, EngineError):
+            voice.failed(each.message, each.hint, each.exit_code)
+        elif isinstance(each, OSError) and not options.is_debug:
+            voice.failed(_os_message(each), "the whole story: add -l debug", code)
+        else:
+            voice.failed(f"unexpected: {type(each).__name__}: {each}", "this is a bug in lagotui; please report the lines below", code)
+            voice.trace(each)
+    return code
+
+
+def _leaves(failure: BaseException) -> Iterator[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        for each in failure.exceptions:
+            yield from _leaves(each)
+    else:
+        yield failure
+
+
+def _os_message(failure: OSError) -> str:
+    where = f": '{failure.filename}'" if failure.filename else ""
+    return f"{failure.strerror or type(failure).__name__}{where}"

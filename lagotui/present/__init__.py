@@ -1,0 +1,1 @@
+"""State → text, cells and lines. Pure: no textual, no I/O."""

@@ -1,0 +1,69 @@
+"""The verbs of the headless door: what there is, in which module, and how each is introduced."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How one verb is done."""
+
+    run: Callable[[Session, Namespace], int]
+    """Returns the exit code."""
+    add_arguments: Callable[[ArgumentParser], None] | None
+    """None: its words are taken as they are, in `words`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """How one verb is introduced, and the module of this package whose `COMMANDS` holds it."""
+
+    module: str
+    summary: str
+    example: str
+
+
+VERBS: Mapping[str, Verb] = {
+    "init": Verb("lifecycle", "make an environment from an init file", "init LagoInitFile"),
+    "up": Verb("lifecycle", "make the environment if needed, start it, wait until ssh answers", "up sample_initfiles/hello.yaml"),
+    "start": Verb("lifecycle", "start machines and their networks", "start vm0"),
+    "stop": Verb("lifecycle", "stop machines at once, and the networks nobody uses any more", "stop vm0 vm1"),
+    "status": Verb("looking", "show the environment: networks, machines, addresses, states", "-f json status"),
+    "list": Verb("looking", "list the environments of a workdir", "list"),
+    "set-current": Verb("looking", "choose the environment that verbs work on", "set-current other"),
+    "shell": Verb("reaching", "run a command in a machine by ssh, or a shell", "shell vm0 -- ls -l /"),
+    "console": Verb("reaching", "open the serial console of a machine; Ctrl-] leaves it", "console vm0"),
+    "enter": Verb("reaching", "run a command, or a shell, in the network of the machines", "enter -- ping -c 1 192.168.200.2"),
+    "snapshot": Verb("snapshots", "take a snapshot of every machine, or list what there is", "snapshot before-upgrade"),
+    "revert": Verb("snapshots", "put every machine back to a snapshot", "revert before-upgrade"),
+    "destroy": Verb("removal", "remove an environment and everything in it", "destroy -y"),
+    "recover": Verb("removal", "finish or undo what a killed run left half done", "recover"),
+    "template": Verb("templates", "build a built-in template, or list what there is", "template build tiny"),
+}
+
+LATER = (
+    "shutdown",
+    "export",
+    "collect",
+    "copy-to-vm",
+    "copy-from-vm",
+    "deploy",
+    "cleanup",
+    "ansible_hosts",
+    "generate-config",
+)
+"""Verbs of the predecessor that are not there yet."""
+
+
+def command(verb: str) -> Command:
+    """Load the verb's module; return how it is done."""
+    commands: Mapping[str, Command] = import_module(f".{VERBS[verb].module}", __name__).COMMANDS
+    return commands[verb]

@@ -1,0 +1,116 @@
+"""shell, console, enter: the way into a machine, or beside it. shell and enter become the program they start."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..exit_codes import ExitCode
+from . import Command
+from .options import parser_for_verb
+from .session import Session
+
+
+def _shell(session: Session, arguments: Namespace) -> int:
+    words: list[str] = arguments.words
+    if not words:
+        return _explain("shell", "HOST [COMMAND…]")
+    env = session.env()
+    machine = match_machine(words[0], env.load_env().machines)
+    if machine is None and words in (["-h"], ["--help"]):
+        _explain("shell", "HOST [COMMAND…]")
+        return ExitCode.OK
+    name = env.machine(words[0]).name if machine is None else machine
+    command = words_of_command(words[1:])
+    session.follow(lambda engine: engine.wait_ssh(env, name), quiet=True)
+    script = script_of(command)
+    if script is not None:
+        os.dup2(os.open(script, os.O_RDONLY), 0)
+        command = ["bash", "-s"]
+    tty = not command and sys.stdin.isatty()
+    if not command and not tty:
+        command = ["bash"]
+    return _become(session, session.engine.ssh_command(env, name, command, tty=tty))
+
+
+def match_machine(host: str, machines: Iterable[str]) -> str | None:
+    """Return the machine called `host`, else the first whose name ends with it."""
+    names = list(machines)
+    return host if host in names else next((name for name in names if name.endswith(host)), None)
+
+
+def words_of_command(words: Sequence[str]) -> list[str]:
+    """Return the command behind the machine's name: a leading `--` and `-c` are no part of it."""
+    command = list(words)
+    for marker in ("--", "-c"):
+        if command[:1] == [marker]:
+            del command[0]
+    return command
+
+
+def script_of(command: Sequence[str]) -> Path | None:
+    """Return the local file that a command of one word names, to be fed to the machine's shell."""
+    if len(command) != 1:
+        return None
+    script = Path(command[0])
+    return script if script.is_file() else None
+
+
+def _enter(session: Session, arguments: Namespace) -> int:
+    from engine.errors import WorkdirError
+
+    words: list[str] = arguments.words
+    if words in (["-h"], ["--help"]):
+        _explain("enter", "[--] [COMMAND…]")
+        return ExitCode.OK
+    command = words_of_command(words) or [os.environ.get("SHELL", "/bin/sh")]
+    try:
+        env = session.env()
+    except WorkdirError:  # the private world is there without an environment, too
+        env = None
+    return _become(session, session.engine.enter_command(env, command))
+
+
+def _console_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("machine", metavar="HOST", help="the machine")
+
+
+def _console(session: Session, arguments: Namespace) -> int:
+    from engine.errors import ConfigError
+
+    from .console import bridge
+
+    if not sys.stdin.isatty():
+        raise ConfigError("console needs a terminal", hint="the boot messages are also told by: lagotui --run up -l debug")
+    env = session.env()
+    name = match_machine(arguments.machine, env.load_env().machines) or env.machine(arguments.machine).name
+    session.voice.note(f"console of {name}; Ctrl-] leaves it")
+    with session.engine.console(env, name) as stream:
+        bridge(stream, sys.stdin.fileno(), sys.stdout.fileno())
+    session.voice.note("")
+    return ExitCode.OK
+
+
+def _explain(verb: str, usage: str) -> int:
+    parser = parser_for_verb(verb)
+    parser.usage = f"{parser.prog} {usage}"
+    sys.stdout.write(parser.format_help())
+    return ExitCode.USER_ERROR
+
+
+def _become(session: Session, argv: Sequence[str]) -> int:
+    """Go on as `argv`: its exit code, its signals and its terminal are ours."""
+    session.close()
+    session.voice.close()
+    sys.stdout.flush()
+    os.execvp(argv[0], list(argv))
+
+
+COMMANDS: Mapping[str, Command] = {
+    "shell": Command(_shell, None),
+    "enter": Command(_enter, None),
+    "console": Command(_console, _console_arguments),
+}

@@ -1,0 +1,173 @@
+"""What every verb is given: settings, the engine, where the result goes, and how a run is followed to its end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from engine.config import Settings, load_settings
+from engine.errors import Cancelled
+
+from ..exit_codes import ExitCode
+from ..present.lago_formats import dump
+from .narration import Narrator
+
+if TYPE_CHECKING:
+    from engine.api import Engine, RunHandle
+    from engine.state.prefix import Prefix
+    from engine.state.workdir import Workdir
+
+    OpenEngine = Callable[[Settings], Engine]
+
+T = TypeVar("T")
+
+TICK_S = 0.1
+"""How often a run without news is looked at; also the time that Ctrl-C takes to reach it."""
+
+
+class Interrupted(Exception):
+    """A signal ended the verb, after its run was rolled back."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = ExitCode.SIGNAL + signum
+
+
+@dataclass(slots=True)
+class _Signals:
+    """What came in while a run was followed."""
+
+    first: int = 0
+    count: int = 0
+
+    def take(self, signum: int, _frame: FrameType | None) -> None:
+        self.first = self.first or signum
+        self.count += 1
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One verb's run, from its settings to its result."""
+
+    settings: Settings
+    voice: Narrator
+    open_engine: OpenEngine
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+
+    @classmethod
+    def open(cls, options: Mapping[str, str], verb: str, voice: Narrator, open_engine: OpenEngine | None = None) -> Session:
+        """Gather the settings; nothing else is opened yet.
+
+        Raises:
+            ConfigError: a setting has a value that cannot be used.
+        """
+        settings = load_settings(options, verb=verb)
+        voice.set_limits(settings.loglevel, settings.logdepth)
+        return cls(settings=settings, voice=voice, open_engine=open_engine or _open_engine)
+
+    @cached_property
+    def engine(self) -> Engine:
+        return self.open_engine(self.settings)
+
+    def env(self) -> Prefix:
+        """Return the environment that the settings point at.
+
+        Raises:
+            WorkdirError: there is none.
+        """
+        from engine.state.workdir import resolve
+
+        return resolve(self.settings.workdir_path, self.settings.prefix_path, self.settings.prefix_name)
+
+    def workdir(self, start: Path | None = None) -> Workdir:
+        """Return the workdir that is found from `start`, by default from where the settings point at.
+
+        Raises:
+            WorkdirError: there is none.
+        """
+        from engine.state.workdir import Workdir
+
+        return Workdir.find(start or self.settings.workdir_path or Path())
+
+    def show(self, data: Any) -> None:
+        """Write the verb's result."""
+        self.out.write(dump(data, self.settings.out_format))
+
+    def follow(self, start: Callable[[Engine], RunHandle[T]], *, quiet: bool = False) -> T:
+        """Start a run, tell its story until it ends, return its result.
+
+        Args:
+            start: called with the engine.
+            quiet: tell nothing.
+
+        Raises:
+            EngineError: what the run raised.
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP came, and what the run did has been rolled back.
+        """
+        events = self.engine.bus.subscribe()
+        with _watched() as signals:
+            try:
+                handle = start(self.engine)
+                heard = 0
+                while not handle.done:
+                    self._tell(events.take(TICK_S), quiet)
+                    if signals.count > heard:
+                        self._cancel(handle, signals, again=heard > 0)
+                        heard = signals.count
+                self._tell(events.take(), quiet)
+            finally:
+                events.close()
+            return _result(handle, signals)
+
+    def close(self) -> None:
+        """Let go of the engine, if it was needed at all."""
+        if "engine" in self.__dict__:
+            self.engine.close()
+
+    def _tell(self, events: list[Any], quiet: bool) -> None:
+        self.voice.tell([] if quiet else events)
+
+    def _cancel(self, handle: RunHandle[Any], signals: _Signals, *, again: bool) -> None:
+        name = "Ctrl-C" if signals.first == signal.SIGINT else signal.Signals(signals.first).name
+        if again:
+            self.voice.note(f"{name}: still rolling back; if this run is killed, 'lagotui --run recover' puts things right")
+        else:
+            self.voice.note(f"{name}: cancelling; what this run has done is rolled back")
+            handle.cancel()
+
+
+def _open_engine(settings: Settings) -> Engine:
+    from engine.api import Engine
+
+    return Engine(settings)
+
+
+def _result(handle: RunHandle[T], signals: _Signals) -> T:
+    try:
+        result = handle.result()
+    except Cancelled as cancelled:
+        if not signals.first:
+            raise
+        raise Interrupted(signals.first, "cancelled, and rolled back") from cancelled
+    if signals.first:
+        raise Interrupted(signals.first, "the cancel came too late: the run had come to its end")
+    return result
+
+
+@contextmanager
+def _watched() -> Iterator[_Signals]:
+    """Collect the signals that ask for an end, so that no lock is held by whoever acts on them."""
+    signals = _Signals()
+    before = {signum: signal.signal(signum, signals.take) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield signals
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,1 @@
+"""Init files to start from; each one is also a test fixture."""

@@ -1,0 +1,235 @@
+"""Broken init files. In each text `»` stands right before the place that the diagnostic must name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FILES = frozenset({"/env/here.qcow2"})
+TEMPLATES = {"tiny": ("v1", "v2"), "el7-base": ("v1",)}
+
+
+class Case(NamedTuple):
+    name: str
+    code: str
+    text: str
+
+
+def vm(keys: str) -> str:
+    """A good file but for the keys of its one machine."""
+    return f"domains:\n  vm0:\n    nics: [{{net: lan}}]\n    {keys}\nnets:\n  lan: {{}}\n"
+
+
+def nics(items: str, nets: str = "{lan: {management: true}}") -> str:
+    return f"domains:\n  vm0:\n    nics: {items}\nnets: {nets}\n"
+
+
+def disk(keys: str) -> str:
+    return vm(f"disks: [{keys}]")
+
+
+def net(keys: str) -> str:
+    return f"domains: {{}}\nnets:\n  lan:\n    {keys}\n"
+
+
+def two_vms(first_ip: str, second_ip: str, keys: str = "gw: 192.168.210.1") -> str:
+    machine = "  {}: {{nics: [{{net: lan, ip: {}}}]}}\n"
+    return f"domains:\n{machine.format('a', first_ip)}{machine.format('b', second_ip)}nets:\n  lan: {{{keys}}}\n"
+
+
+TEXT = [
+    Case("empty file", "E010", "»"),
+    Case("only a comment", "E010", "»# nothing\n"),
+    Case("a list at the top", "E010", "»[1, 2]\n"),
+    Case("a block list at the top", "E010", "»- 1\n- 2\n"),
+    Case("one word", "E010", "»hello\n"),
+    Case("NUL", "E002", "domains:\n  v»\0m: 1\n"),
+    Case("escape character", "E002", "a: »\x1b[31m\n"),
+    Case("lone surrogate", "E002", "a: »\ud800\n"),
+    Case("tab as indentation", "E004", "domains:\n»\tvm0: {}\n"),
+    Case("tab deeper down", "E004", "domains:\n  vm0:\n    nics: []\n»\tmemory: 1\n"),
+    Case("unclosed bracket", "E003", "domains: {vm0: {}\n»nets: {}\n"),
+    Case("unclosed quote", "E003", 'domains: "abc\n»'),
+    Case("colon in a value", "E003", "domains:\n  vm0: a»: b\n"),
+    Case("bad indentation", "E003", "domains:\n  a: 1\n »b: 2\n"),
+    Case("value starts with @", "E003", "a: »@b\n"),
+    Case("value starts with a backtick", "E003", "a: »`b\n"),
+    Case("second document", "E003", "a: 1\n»---\nb: 2\n"),
+    Case("unknown escape", "E003", 'a: "»\\q"\n'),
+    Case("anchor that is not there", "E008", "domains: »*nothing\n"),
+    Case("anchor in itself", "E008", "domains: &a\n  b: »*a\n"),
+    Case("merge into itself", "E008", "domains: &a\n  <<: »*a\n"),
+    Case("merge of a list of words", "E008", "domains: {}\nnets:\n  lan:\n    <<: [»a]\n"),
+    Case("merge of a word", "E008", "domains: {}\nnets:\n  lan:\n    <<: »word\n"),
+    Case("duplicate machine", "E005", "domains:\n  a: {nics: [{net: l}]}\n  »a: {nics: [{net: l}]}\nnets: {l: {}}\n"),
+    Case("duplicate top key", "E005", "domains: {}\nnets: {l: {}}\n»domains: {}\n"),
+    Case("duplicate key in flow", "E005", "domains: {}\nnets: {l: {mtu: 1500, »mtu: 1400}}\n"),
+    Case("duplicate key, one quoted", "E005", 'domains: {}\nnets: {l: {}}\nx: {1: a, »"1": b}\n'),
+    Case("list as a key", "E009", "»[a, b]: 1\n"),
+    Case("mapping as a key", "E009", "domains:\n  ? »{a: b}\n  : 1\n"),
+    Case("python object", "E006", "domains: {}\nnets: {lan: {}}\nx: »!!python/object/apply:os.system ['true']\n"),
+    Case("python name", "E006", "domains: {}\nnets: {lan: {}}\nx: »!!python/name:os.system ''\n"),
+    Case("own tag", "E006", "domains: {}\nnets: {lan: {}}\nx: »!secret abc\n"),
+    Case("binary", "E006", "domains: {}\nnets: {lan: {}}\nx: »!!binary aGVsbG8=\n"),
+    Case("integer tag on a word", "E006", "domains: {}\nnets: {lan: {}}\nx: »!!int abc\n"),
+    Case("endless number", "E006", "domains: {}\nnets: {lan: {}}\nx: »" + "9" * 5000 + "\n"),
+    Case("deep brackets", "E007", "[" * 64 + "»" + "[" * 100_000),
+    Case("deep dashes", "E007", "- " * 64 + "»" + "- " * 50_000),
+    Case("deep question marks", "E007", "? " * 64 + "»" + "? " * 50_000),
+    Case("deep JSON", "E007", '{"a": ' * 64 + "»" + '{"a": ' * 50_000),
+    Case("deep through anchors", "E007", "a: &a " + "[" * 40 + "1" + "]" * 40 + "\nb: " + "[" * 40 + "»*a" + "]" * 40),
+    Case(
+        "billion laughs",
+        "E007",
+        "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{name}: &{name} [{','.join([f'*{before}'] * 10)}]\n" for before, name in ["ab", "bc", "cd", "de"])
+        + "f: [*e,*e,*e,»*e,*e,*e]\n",
+    ),
+    Case("JSON: comma before the end", "E003", '{"domains": {}, "nets": {"a" »1}}'),
+    Case("JSON: no value", "E003", '{"domains": {}, "nets": »'),
+    Case("JSON: more after the end", "E003", '{"domains": {}}\n»{"nets": {}}'),
+    Case("JSON: duplicate key", "E005", '{"domains": {},\n\t"nets": {"l": {}},\n\t»"domains": {}}'),
+    Case("JSON: endless number", "E006", '{"domains": »' + "9" * 5000 + ', "nets": {"l": {}}}'),
+    Case("JSON: tabs and a wrong type", "E101", '{\t"domains": {},\n\t"nets":\t{"lan":\t{"mtu":\t»[]}}}'),
+]
+
+KEYS = [
+    Case("no domains", "E217", "»nets: {lan: {}}\n"),
+    Case("no nets", "E218", "»domains: {}\n"),
+    Case("empty nets", "E218", "domains: {}\n»nets: {}\n"),
+    Case("domains is a list", "E101", "domains: »[]\nnets: {lan: {}}\n"),
+    Case("domains is nothing", "E101", "»domains:\nnets: {lan: {}}\n"),
+    Case("machine is nothing", "E101", "domains:\n  »vm0:\nnets: {lan: {}}\n"),
+    Case("machine is a word", "E101", "domains:\n  vm0: »small\nnets: {lan: {}}\n"),
+    Case("net is a word", "E101", "domains: {}\nnets:\n  lan: »nat\n"),
+    Case("slip in a machine's key", "E103", vm("»memroy: 1024")),
+    Case("slip in a nic's key", "E103", nics("[{net: lan, »ips: 192.168.1.2}]")),
+    Case("slip in a disk's key", "E103", disk("{name: root, type: empty, size: 1G, »fromat: raw}")),
+    Case("slip in a net's key", "E103", net("»managment: true")),
+    Case("slip in a dhcp key", "E103", net("dhcp: {start: 2, end: 9, »strat: 3}")),
+    Case("underscore for a dash", "E103", vm("»ssh_user: me")),
+    Case("memory is a word", "E215", vm("memory: »lots")),
+    Case("memory is a list", "E101", vm("memory: »[1]")),
+    Case("memory is a yes", "E101", vm("memory: »yes")),
+    Case("memory is a fraction", "E101", vm("memory: »1.5")),
+    Case("memory is not whole", "E215", vm("memory: »1K")),
+    Case("memory is too small", "E104", vm("memory: »1")),
+    Case("memory is negative", "E104", vm("memory: »-5")),
+    Case("memory is huge", "E104", vm("memory: »99999999999999999999")),
+    Case("memory is huge text", "E104", vm("memory: »9999P")),
+    Case("memory is nothing", "E101", vm("»memory:")),
+    Case("vcpu is zero", "E104", vm("vcpu: »0")),
+    Case("vcpu is too many", "E104", vm("vcpu: »4096")),
+    Case("vcpu is a word", "E101", vm("vcpu: »two")),
+    Case("nics is a mapping", "E101", nics("»{net: lan}")),
+    Case("nic is a word", "E101", nics("[»lan]")),
+    Case("nic without a net", "E102", nics("[»{ip: 192.168.1.2}]")),
+    Case("nic in a block without a net", "E102", "domains:\n  vm0:\n    nics:\n      - »ip: 192.168.1.2\nnets: {lan: {}}\n"),
+    Case("disks is a word", "E101", vm("disks: »tiny")),
+    Case("disk without a type", "E102", disk("»{name: root, template_name: tiny}")),
+    Case("disk without a name", "E102", disk("»{type: template, template_name: tiny}")),
+    Case("slip in a disk type", "E104", disk("{name: root, type: »tempalte, template_name: tiny}")),
+    Case("unknown disk format", "E104", disk("{name: root, type: empty, size: 1G, format: »vmdk}")),
+    Case("unknown template type", "E104", disk("{name: root, type: template, template_name: tiny, template_type: »ova}")),
+    Case("no device", "E104", disk("{name: root, type: empty, size: 1G, dev: »disk1}")),
+    Case("device for CD-ROMs", "E104", disk("{name: root, type: empty, size: 1G, dev: »hda}")),
+    Case("dev and device differ", "E106", disk("{name: root, type: empty, size: 1G, dev: vda, »device: vdb}")),
+    Case("size is a word", "E215", disk("{name: root, type: empty, size: »big}")),
+    Case("size is zero", "E215", disk("{name: root, type: empty, size: »0}")),
+    Case("size is in bytes", "E215", disk("{name: root, type: empty, size: »10737418240}")),
+    Case("size is a yes", "E101", disk("{name: root, type: empty, size: »yes}")),
+    Case("empty disk without a size", "E102", disk("»{name: root, type: empty}")),
+    Case("template disk without a template", "E102", disk("»{name: root, type: template}")),
+    Case("qcow2 template without a path", "E102", disk("»{name: root, type: template, template_type: qcow2}")),
+    Case("file disk without a path", "E102", disk("»{name: root, type: file}")),
+    Case("copy in place", "E106", disk("{name: r, type: file, path: here.qcow2, make_a_copy: true, »in_place: true}")),
+    Case("flag is a word", "E101", disk("{name: r, type: file, path: here.qcow2, make_a_copy: »maybe}")),
+    Case("disk by url", "E105", disk("{name: r, type: file, path: here.qcow2, url: »'http://x/y'}")),
+    Case("OVA machine", "E105", vm("type: »ova")),
+    Case("other provider", "E105", vm("vm-provider: »ssh")),
+    Case("version is read as a number", "E101", disk("{name: r, type: template, template_name: tiny, template_version: »1.10}")),
+    Case("password is read as a yes", "E101", vm("ssh-password: »yes")),
+    Case("groups is a number", "E101", vm("groups: »7")),
+    Case("group is a list", "E101", vm("groups: [»[a]]")),
+    Case("metadata is a list", "E101", vm("metadata: »[a]")),
+    Case("bootstrap is a number", "E101", vm("bootstrap: »7")),
+    Case("boot time is zero", "E104", vm("boot_time_sec: »0")),
+    Case("unknown prototype", "E107", vm("based-on: »small")),
+    Case("prototype of itself", "E107", "prototypes: {a: {based-on: »a}}\n" + vm("based-on: a")),
+    Case("prototype is a word", "E101", "prototypes: {a: »b}\n" + vm("based-on: a")),
+    Case("based on a list", "E101", vm("based-on: »[a]")),
+    Case("fault in a prototype", "E101", "prototypes: {a: {vcpu: »many}}\n" + vm("based-on: a")),
+    Case("fault in a merged mapping", "E101", "x: &x {vcpu: »many}\n" + vm("<<: *x")),
+    Case("bridge net", "E105", net("type: »bridge")),
+    Case("unknown net type", "E104", net("type: »router")),
+    Case("dhcp is a yes", "E101", net("dhcp: »true")),
+    Case("dhcp without an end", "E102", net("»dhcp: {start: 2}")),
+    Case("dhcp end too large", "E104", net("dhcp: {start: 2, end: »300}")),
+    Case("mtu too small", "E104", net("mtu: »1")),
+    Case("dns records is a list", "E101", net("dns_records: »[a]")),
+]
+
+MEANING = [
+    Case("unknown net", "E201", nics("[{net: lan}, {net: »lam}]")),
+    Case("unknown template", "E202", disk("{name: r, type: template, template_name: »tinny}")),
+    Case("unknown version", "E203", disk("{name: r, type: template, template_name: tiny, template_version: »v3}")),
+    Case("machine without nics", "E204", "domains:\n  »vm0: {}\nnets: {lan: {}}\n"),
+    Case("machine off the management net", "E204", "domains:\n  »vm0: {nics: [{net: b}]}\nnets: {a: {}, b: {}}\n"),
+    Case(
+        "machine on two management nets",
+        "E204",
+        "domains:\n  »vm0: {nics: [{net: a}, {net: b}]}\nnets: {a: {management: true}, b: {management: yes}}\n",
+    ),
+    Case("machine twice on the management net", "E204", "domains:\n  »vm0: {nics: [{net: a}, {net: a}]}\nnets: {a: {}}\n"),
+    Case("two machines with one address", "E205", two_vms("192.168.210.7", "»192.168.210.7")),
+    Case("two machines with one last octet", "E205", two_vms("192.168.210.7", "»10.0.0.7", "")),
+    Case(
+        "one machine with one address twice",
+        "E205",
+        nics(
+            "[{net: lan}, {net: b, ip: 192.168.210.7}, {net: b, ip: »192.168.210.7}]", "{lan: {management: true}, b: {gw: 192.168.210.1}}"
+        ),
+    ),
+    Case("the gateway's address", "E206", two_vms("192.168.210.7", "»192.168.210.1")),
+    Case("the address of an odd gateway", "E206", two_vms("192.168.210.1", "»192.168.210.9", "gw: 192.168.210.9")),
+    Case("the gateway's octet without gw", "E206", two_vms("10.0.0.2", "»10.0.0.1", "")),
+    Case("outside of the net", "E207", two_vms("192.168.210.7", "»192.168.211.8")),
+    Case("no address", "E208", two_vms("192.168.210.7", "»192.168.210")),
+    Case("octet too large", "E208", two_vms("192.168.210.7", "»192.168.210.256")),
+    Case("leading zero", "E208", two_vms("192.168.210.7", "»192.168.210.010")),
+    Case("the broadcast address", "E208", two_vms("192.168.210.7", "»192.168.210.255")),
+    Case("an IPv6 address", "E208", two_vms("192.168.210.7", "»'fd8f::1'")),
+    Case("gateway is a word", "E208", net("gw: »here")),
+    Case("gateway out of range", "E209", net("gw: »10.0.0.1")),
+    Case("gateway below the range", "E209", net("gw: »192.168.199.1")),
+    Case("gateway above the range", "E209", net("gw: »192.168.255.1")),
+    Case("gateway is the net", "E209", net("gw: »192.168.210.0")),
+    Case("two nets in one subnet", "E210", "domains: {}\nnets:\n  a: {gw: 192.168.210.1}\n  b: {gw: »192.168.210.2}\n"),
+    Case("dhcp range backwards", "E211", net("dhcp: {start: »9, end: 2}")),
+    Case("two disks at one device", "E212", disk("{name: a, type: empty, size: 1, dev: vda}, {name: b, type: empty, size: 1, dev: »vda}")),
+    Case("two disks with one name", "E213", disk("{name: a, type: empty, size: 1}, {name: »a, type: empty, size: 1}")),
+    Case("machine with a space", "E214", "domains:\n  »my vm: {nics: [{net: lan}]}\nnets: {lan: {}}\n"),
+    Case("machine with a slash", "E214", "domains:\n  »../vm: {nics: [{net: lan}]}\nnets: {lan: {}}\n"),
+    Case("machine without a name", "E214", 'domains:\n  »"": {nics: [{net: lan}]}\nnets: {lan: {}}\n'),
+    Case("machine with a long name", "E214", "domains:\n  »" + "v" * 64 + ": {nics: [{net: lan}]}\nnets: {lan: {}}\n"),
+    Case("net with a space", "E214", "domains: {}\nnets:\n  »my net: {}\n"),
+    Case("disk with a slash", "E214", disk("{name: »a/b, type: empty, size: 1}")),
+    Case("DNS domain with a space", "E214", net("dns_domain_name: »my domain")),
+    Case("file that is not there", "E216", disk("{name: a, type: file, path: »gone.qcow2}")),
+    Case("DNS without management", "E219", "domains: {}\nnets:\n  a: {}\n  b: {dns_domain_name: »b.local}\n"),
+    Case("variable that is not set", "E220", disk("{name: a, type: file, path: »$NOWHERE/here.qcow2}")),
+    Case("DNS record without an address", "E208", net("dns_records: {www: »here}")),
+]
+
+BROKEN = [*TEXT, *KEYS, *MEANING]
+
+REMARKS = [
+    Case("unknown top key", "W101", "domains: {}\nnets: {lan: {}}\n»common: 1\n"),
+    Case("near top key", "W101", "domains: {}\nnets: {lan: {}}\n»net: 1\n"),
+    Case("comment of a disk", "W101", disk("{name: a, type: empty, size: 1, »comment: big}")),
+    Case("CPU model", "W102", vm("»cpu_model: Westmere")),
+    Case("own CPU", "W102", vm("»cpu_custom: {'@mode': custom}")),
+    Case("customized disk", "W102", disk("{name: a, type: empty, size: 1, »build: []}")),
+    Case("other machine type", "W102", vm("vm-type: »ost")),
+    Case("no machines", "W201", "»domains: {}\nnets: {lan: {}}\n"),
+    Case("last octet kept", "I201", two_vms("»10.0.0.7", "10.0.0.8", "")),
+]

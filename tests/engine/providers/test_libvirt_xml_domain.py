@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from engine.errors import HostRefused
+from engine.providers.libvirt.metadata import Tag, domain_uuid, read_tag
+from engine.providers.libvirt.xml_domain import domain_xml
+from engine.spec import DiskSpec, DiskType, EnvRef, MachineSpec, NicSpec
+
+SEED = Path("/work/dir/default/seeds/vm0.iso")
+
+
+def tcg_cpu() -> Any:
+    return etree.fromstring('<cpu mode="custom" match="exact"><model fallback="forbid">qemu64</model></cpu>')
+
+
+def parsed(env: EnvRef, machine: MachineSpec, seed: Path | None = None) -> Any:
+    return etree.fromstring(domain_xml(env, machine, seed, virt_type="qemu", cpu=None))
+
+
+def disk(dev: str, form: str = "qcow2") -> DiskSpec:
+    return DiskSpec(dev, DiskType.FILE, dev, format=form, path=f"/images/{dev}")
+
+
+def test_domain_xml_under_tcg_is_the_golden_one(fixed_env: EnvRef, machine: MachineSpec, golden: Callable[[str, str], None]) -> None:
+    golden("domain-tcg.xml", domain_xml(fixed_env, machine, SEED, virt_type="qemu", cpu=tcg_cpu()))
+
+
+def test_domain_xml_under_kvm_is_the_golden_one(fixed_env: EnvRef, machine: MachineSpec, golden: Callable[[str, str], None]) -> None:
+    cpu = etree.fromstring('<cpu mode="host-passthrough"/>')
+    golden("domain-kvm.xml", domain_xml(fixed_env, machine, None, virt_type="kvm", cpu=cpu))
+
+
+def test_domain_xml_is_accepted_by_libvirt(conn: Any, env: EnvRef, machine: MachineSpec) -> None:
+    domain = conn.createXML(domain_xml(env, machine, SEED, virt_type="test", cpu=tcg_cpu()))
+    assert (domain.name(), domain.UUIDString(), domain.isPersistent()) == ("763e40cc-vm0", domain_uuid(env, "vm0"), 0)
+
+
+def test_domain_keeps_our_tag(conn: Any, env: EnvRef, machine: MachineSpec) -> None:
+    domain = conn.createXML(domain_xml(env, machine, None, virt_type="test", cpu=None))
+    assert read_tag(domain.XMLDesc()) == Tag(env.uuid, env.prefix, "vm0")
+
+
+def test_domains_of_others_have_no_tag(conn: Any) -> None:
+    assert read_tag(conn.lookupByName("test").XMLDesc()) is None
+
+
+@pytest.mark.parametrize(
+    ("dev", "form", "target", "bus", "device"),
+    [
+        ("vda", "qcow2", "vda", "virtio", "disk"),
+        ("sda", "raw", "sda", "scsi", "disk"),
+        ("sdb", "iso", "sdb", "scsi", "cdrom"),
+        ("vdb", "iso", "hda", "ide", "cdrom"),
+        ("hdc", "iso", "hdc", "ide", "cdrom"),
+    ],
+)
+def test_bus_follows_the_name_in_the_guest(
+    dev: str, form: str, target: str, bus: str, device: str, env: EnvRef, machine: MachineSpec
+) -> None:
+    element = parsed(env, replace(machine, disks=(disk(dev, form),))).find("devices/disk")
+    assert (element.find("target").get("dev"), element.find("target").get("bus"), element.get("device")) == (target, bus, device)
+
+
+def test_iso_is_attached_raw(env: EnvRef, machine: MachineSpec) -> None:
+    assert parsed(env, replace(machine, disks=(disk("vda", "iso"),))).find("devices/disk/driver").get("type") == "raw"
+
+
+def test_disks_carry_their_number_as_serial(env: EnvRef, machine: MachineSpec) -> None:
+    assert [serial.text for serial in parsed(env, machine, SEED).findall("devices/disk/serial")] == ["1", "2", "3", "seed"]
+
+
+def test_seed_comes_behind_the_users_virtio_disks(env: EnvRef, machine: MachineSpec) -> None:
+    disks = (disk("vda"), disk("vdd"))
+    assert parsed(env, replace(machine, disks=disks), SEED).findall("devices/disk")[-1].find("target").get("dev") == "vde"
+
+
+def test_seed_is_read_only(env: EnvRef, machine: MachineSpec) -> None:
+    assert parsed(env, machine, SEED).findall("devices/disk")[-1].find("readonly") is not None
+
+
+@pytest.mark.parametrize(("devs", "controllers"), [(("vda",), 0), (("sda",), 1), (("sda", "sdb", "vda"), 1)])
+def test_one_scsi_controller_only_when_it_is_needed(devs: tuple[str, ...], controllers: int, env: EnvRef, machine: MachineSpec) -> None:
+    root = parsed(env, replace(machine, disks=tuple(disk(dev) for dev in devs)))
+    assert len(root.findall("devices/controller[@type='scsi']")) == controllers
+
+
+def test_fifth_ide_cdrom_is_refused(env: EnvRef, machine: MachineSpec) -> None:
+    with pytest.raises(HostRefused, match="more than four"):
+        parsed(env, replace(machine, disks=tuple(disk(f"vd{letter}", "iso") for letter in "abcde")))
+
+
+def test_disk_without_image_is_refused(env: EnvRef, machine: MachineSpec) -> None:
+    with pytest.raises(HostRefused, match="'root'"):
+        parsed(env, replace(machine, disks=(DiskSpec("root", DiskType.TEMPLATE, "vda"),)))
+
+
+def test_nic_without_address_gets_no_mac(env: EnvRef, machine: MachineSpec) -> None:
+    assert parsed(env, replace(machine, nics=(NicSpec("lago"),))).find("devices/interface/mac") is None
+
+
+def test_names_with_xml_in_them_stay_text(env: EnvRef, machine: MachineSpec) -> None:
+    odd = replace(machine, disks=(replace(machine.disks[0], path="/images/<a>&'\".qcow2"),))
+    assert parsed(env, odd).find("devices/disk/source").get("file") == "/images/<a>&'\".qcow2"

@@ -1,0 +1,1 @@
+"""Theme files: one YAML file a theme. Holds no code; the package makes them travel with an installation."""
