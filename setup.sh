@@ -144,7 +144,7 @@ demo() {
     "$lagotui" --run -w "$DEMO" up "$hello"
     say "lagotui --run -w $DEMO status"
     "$lagotui" --run -w "$DEMO" status
-    say "it is yours: cd $DEMO; alias lago='$lagotui --run'; lago shell vm0; lago snapshot clean; lago destroy"
+    say "it is yours: cd $DEMO; alias lago='$lagotui --run'; lago shell alice; lago snapshot clean; lago destroy"
     if [ -t 0 ] && [ -t 1 ]; then
         cd "$DEMO"
         exec "$lagotui"

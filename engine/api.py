@@ -21,7 +21,7 @@ from .state import known
 from .state.locks import lock_holder
 from .state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
 from .tasks.facts import InitRequest, addressed, init_facts, read_init_file, read_remains, read_state
-from .tasks.runs import Run, RunHandle, Runs, forget_pending, pending_runs
+from .tasks.runs import Run, RunHandle, Runs, forget_pending, pending_runs, with_workdir
 from .tasks.scope import RunScope, WaitReady
 from .tasks.threads import in_thread
 
@@ -87,7 +87,10 @@ class Engine:
                 with run.ctx.child("Initialize and populate prefix") as task:
                     await self._init(Run(task, run.prefix), request)
             prefix = Prefix.at(request.prefix)
-            await self._start(run, prefix, (), wait_ssh=True)
+            with run.ctx.child("Start Prefix") as task:
+                await self._start(Run(task, run.prefix), prefix, (), wait_ssh=True)
+            known.register(prefix.path, prefix.uuid, prefix.workdir)
+            self.bus.publish(EnvChanged(env=str(prefix.path), exists=True))
             return prefix.ref
 
         return self._runs.start("up", "Bring up environment", request.prefix, body)
@@ -123,7 +126,8 @@ class Engine:
         """Throw the environment away; the caller has asked the user."""
 
         async def body(run: Run) -> None:
-            state = await in_thread("look", lambda: read_remains(env, self._hosts.peek, self._default_host))
+            whole = await in_thread("look", lambda: with_workdir(env))
+            state = await in_thread("look", lambda: read_remains(whole, self._hosts.peek, self._default_host))
             await in_thread("forget", lambda: forget_pending(env.path))  # a destroy takes back everything anyway
             await self._do(run, plan_destroy(state))
             self.bus.publish(EnvChanged(env=str(env.path), exists=False))

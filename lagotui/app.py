@@ -136,7 +136,8 @@ class LagoTuiApp(App[int]):
 
     @property
     def available_themes(self) -> dict[str, Theme]:
-        return dict(self._own_themes)
+        every = super().available_themes  # before ours is set, the toolkit's own one is looked up
+        return {name: theme for name, theme in every.items() if name in self._own_themes or name == self.theme}
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield SystemCommand("theme", "Change the colours", self.action_change_theme)

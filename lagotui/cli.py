@@ -22,7 +22,7 @@ options:
 
 example:
   alias lago='lagotui {RUN}'
-  lago up sample_initfiles/hello.yaml && lago status && lago shell vm0
+  lago up sample_initfiles/hello.yaml && lago status && lago shell alice
 """
 
 

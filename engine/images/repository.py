@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import difflib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -228,10 +230,9 @@ class _Reader:
         return handle
 
     def _timestamp(self, value: Json, at: tuple[str, ...]) -> float:
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
+        with contextlib.suppress(TypeError, ValueError):
+            if math.isfinite(seconds := float(value)):
+                return seconds
         try:
             return datetime.datetime.fromisoformat(str(value)).timestamp()
         except ValueError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..context import TaskContext
+from ..errors import TemplateBuildFailed
 from ..process import run
 
 MIB = 2**20
@@ -105,14 +106,21 @@ def _write_root_file_system(
     image.unlink(missing_ok=True)
     make = [tools["mke2fs"], "-q", "-t", "ext4", "-O", features, *layout, "-E", extended, "-d", root, image, f"{size_mib}M"]
     run(ctx, make, timeout_s=TOOL_TIMEOUT_S, env=environment)
-    commands = ownership_commands(root)
-    run(ctx, [tools["debugfs"], "-w", "-f", "-", image], timeout_s=TOOL_TIMEOUT_S, stdin=commands.encode(), env=environment)
+    commands = inode_commands(root, at_s).encode()
+    edited = run(ctx, [tools["debugfs"], "-w", "-f", "-", image], timeout_s=TOOL_TIMEOUT_S, stdin=commands, env=environment)
+    complaints = [line for line in edited.stderr.decode(errors="replace").splitlines() if not line.startswith("debugfs ")]
+    if complaints:  # it exits 0 whatever happened
+        raise TemplateBuildFailed(f"debugfs cannot give the guest's files to root: {complaints[0]}")
 
 
-def ownership_commands(root: Path) -> str:
-    """Return debugfs commands that give everything under `root` to root: mke2fs copies the builder's own ids."""
-    paths = sorted(path.relative_to(root) for path in root.rglob("*"))
-    return "".join(f'set_inode_field "/{path}" {field} 0\n' for path in paths for field in ("uid", "gid"))
+def inode_commands(root: Path, at_s: int) -> str:
+    """Return debugfs commands that give everything under `root` to root: mke2fs copies the builder's own ids.
+
+    It also copies the time of the last change, which no one can set in a source tree.
+    """
+    paths = ["/", *sorted(f"/{path.relative_to(root)}" for path in root.rglob("*"))]
+    fields = ("uid 0", "gid 0", f"ctime @{at_s}")
+    return "".join(f'set_inode_field "{path}" {field}\n' for path in paths for field in fields)
 
 
 def _copy_into(source: Path, target: Path, offset: int) -> None:

@@ -8,16 +8,17 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..bus import Bus
 from ..context import CancelToken, TaskContext
 from ..errors import EngineError
-from ..plan.model import Plan, Recovery
+from ..plan.model import Plan, Recovery, StepKind
 from ..state.home import state_home
 from ..state.locks import prefix_lock
+from ..state.prefix import Prefix
 from . import journal
 from .runlog import RunLog
 from .runner import Runner, recover
@@ -162,6 +163,15 @@ def pending_runs(prefix: Path) -> list[journal.DeadRun]:
         for folder in (state_home() / "journal").iterdir():
             found += [run for run in journal.dead_runs(folder) if run.plan.prefix == str(prefix)]
     return sorted(found, key=lambda run: run.at_s)
+
+
+def with_workdir(prefix: Prefix) -> Prefix:
+    """Return the prefix with the workdir that a dead init meant it for, where the workdir itself does not show it yet."""
+    if prefix.workdir is not None:
+        return prefix
+    steps = [step for run in pending_runs(prefix.path) for step in run.plan.steps]
+    meant = [step.args["workdir"] for step in steps if step.kind is StepKind.MAKE_PREFIX]
+    return replace(prefix, workdir=Path(meant[0])) if meant else prefix
 
 
 def forget_pending(prefix: Path) -> None:

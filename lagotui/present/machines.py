@@ -10,7 +10,7 @@ from engine.providers.base import MachineStats
 from engine.spec import DiskSpec, DiskType, MachineSpec, MachineStatus
 from engine.state.env import EnvState, MachineState
 
-from .cells import Column, Line, Row, Span, load_colour, meter, size_text, sparkline
+from .cells import Column, Line, Row, Span, line_len, load_colour, meter, size_text, sparkline
 
 Readings = Sequence[MachineStats]
 """Of one machine, oldest first."""
@@ -97,7 +97,9 @@ def detail_lines(machine: MachineState, readings: Readings, width: int) -> tuple
     ]
     if machine.status.is_up and len(readings) > 1:
         lines += _load_lines(readings, width)
-    lines += [_head("network"), *(_nic_line(index, spec) for index in range(len(spec.nics))), ()]
+    lines.append(_head("network"))
+    lines += [line for index in range(len(spec.nics)) for line in _nic_lines(index, spec, width)]
+    lines.append(())
     lines += [_head("disks"), *(_disk_line(disk) for disk in spec.disks), ()]
     lines.append(_head("snapshots"))
     lines += [_plain(f"  {name}") for name in spec.snapshots] or [(Span("  none", "dim"),)]
@@ -156,15 +158,19 @@ def _load_lines(readings: Readings, width: int) -> list[Line]:
     ]
 
 
-def _nic_line(index: int, spec: MachineSpec) -> Line:
+def _nic_lines(index: int, spec: MachineSpec, width: int) -> list[Line]:
     nic = spec.nics[index]
-    management = nic.net == spec.mgmt_net
-    return (
+    first: Line = (
         Span(f"  eth{index} ", "dim"),
-        Span(nic.ip or "no address", "" if nic.ip else "dim", bold=management),
-        Span(f"  {nic.net}", "net-up"),
-        Span(f"  {nic.mac}" if nic.mac else "", "dim"),
+        Span((nic.ip or "no address").ljust(15), "" if nic.ip else "dim", bold=nic.net == spec.mgmt_net),
+        Span(f" {nic.net}", "net-up"),
     )
+    if nic.mac is None:
+        return [first]
+    mac = Span(nic.mac, "dim")
+    if line_len(first) + 2 + len(nic.mac) <= width:
+        return [(*first, Span("  "), mac)]
+    return [first, (Span("       "), mac)]
 
 
 def _disk_line(disk: DiskSpec) -> Line:

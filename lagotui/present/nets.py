@@ -8,10 +8,10 @@ from engine.state.env import EnvState, NetState
 from .cells import Column, Line, Row, Span, count_text
 
 COLUMNS = (
-    Column("  Name", 8, 0, 20),
+    Column("  Name", 12, 0, 24),
     Column("Type", 6, 2),
     Column("Subnet", 18, 0),
-    Column("Gateway", 6, 3, 18),
+    Column("Gateway", 7, 3),
     Column("DHCP", 14, 4),
     Column("Role", 10, 5),
     Column("Domain", 10, 6, 24),

@@ -69,7 +69,6 @@ class EnvironmentScreen(DeskScreen):
         return [self.query_one(name) for name in ("#machines", "#nets", "#tasks", "#details")]
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._machines.focus()
         self.action_refresh()
         self.set_interval(STATS_EVERY_S, self._tick)

@@ -49,7 +49,6 @@ class HomeScreen(DeskScreen):
         return [self.query_one("#environments"), self.query_one("#runs")]
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#environments").focus()
         self.tools.bridge.look_environments()
 

@@ -89,7 +89,7 @@ def test_an_unknown_format_says_how_to_convert(ctx: TaskContext, tmp_path: Path)
 
 def test_a_damaged_image_is_named(ctx: TaskContext, tmp_path: Path) -> None:
     image = tmp_path / "damaged"
-    image.write_bytes(b"QFI\xfb" + bytes(1000))
+    image.write_bytes(b"QFI\xfb\0\0\0\3" + bytes(1000))
     with pytest.raises(TemplateError, match="damaged' is no disk image that can be used"):
         probe(ctx, image)
 
@@ -138,7 +138,9 @@ def test_an_overlay_records_its_backing_image_and_format(ctx: TaskContext, spars
 
 def test_an_overlay_has_lazy_refcounts(ctx: TaskContext, qcow2: Path, tmp_path: Path) -> None:
     make_overlay(ctx, tmp_path / "overlay", qcow2, "qcow2")
-    printed = subprocess.run(["qemu-img", "info", "--output=json", tmp_path / "overlay"], capture_output=True, check=True, timeout=30).stdout
+    printed = subprocess.run(
+        ["qemu-img", "info", "--output=json", tmp_path / "overlay"], capture_output=True, check=True, timeout=30
+    ).stdout
     assert json.loads(printed)["format-specific"]["data"]["lazy-refcounts"] is True
 
 

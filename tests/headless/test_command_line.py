@@ -1,0 +1,118 @@
+"""How a command line is understood, before anything is done."""
+
+from __future__ import annotations
+
+import pytest
+
+from lagotui import __version__
+from lagotui.cli import main
+from lagotui.verbs import LATER, VERBS
+from lagotui.verbs.options import parse_run
+
+from .conftest import Lago
+
+
+def test_version_is_told() -> None:
+    assert main(["--version"]) == 0
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--run", "--version"]])
+def test_both_doors_tell_the_version(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"lagotui {__version__}\n"
+
+
+def test_help_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "--run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["-wrongoption"], ["-f", "json"]])
+def test_no_verb_is_help_on_stdout_and_exit_1(words: list[str], lago: Lago) -> None:
+    outcome = lago(*words)
+    assert (outcome.code, outcome.err) == (1, "")
+    assert outcome.out.startswith("usage:")
+
+
+def test_help_of_run_names_every_verb(lago: Lago) -> None:
+    outcome = lago("--help")
+    assert outcome.code == 0
+    assert all(verb in outcome.out for verb in (*VERBS, *LATER))
+
+
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"shell"}))
+def test_every_verb_explains_itself_with_an_example(verb: str, lago: Lago) -> None:
+    outcome = lago(verb, "-h")
+    assert outcome.code == 0
+    assert f"lagotui --run {VERBS[verb].example}" in outcome.out
+
+
+def test_shell_without_a_machine_explains_itself(lago: Lago) -> None:
+    outcome = lago("shell")
+    assert outcome.code == 2
+    assert "HOST" in outcome.out
+
+
+@pytest.mark.parametrize("verb", LATER)
+def test_verbs_of_later_versions_say_so(verb: str, lago: Lago) -> None:
+    outcome = lago(verb)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"'{verb}' comes with a later version" in outcome.err
+
+
+def test_an_unknown_verb_gets_the_nearest_one(lago: Lago) -> None:
+    outcome = lago("statsu")
+    assert outcome.code == 2
+    assert "did you mean 'status'?" in outcome.err
+
+
+@pytest.mark.parametrize("words", [["-f", "xml", "status"], ["--nothing", "status"], ["revert"], ["status", "--nothing"]])
+def test_a_wrong_command_line_is_exit_2(words: list[str], lago: Lago) -> None:
+    outcome = lago(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+
+
+def test_options_may_be_abbreviated() -> None:
+    assert parse_run(["--workdir", "/x", "status"]).settings == {"workdir_path": "/x"}
+
+
+def test_only_what_was_given_is_a_setting() -> None:
+    assert parse_run(["status"]).settings == {}
+
+
+def test_what_follows_the_verb_is_left_alone() -> None:
+    options = parse_run(["-l", "debug", "shell", "vm", "-h", "--", "ls", "-l"])
+    assert (options.verb, options.rest) == ("shell", ["vm", "-h", "--", "ls", "-l"])
+    assert options.settings == {"loglevel": "debug"}
+
+
+def test_events_json_is_no_setting() -> None:
+    options = parse_run(["--events", "json", "up"])
+    assert options.events_json
+    assert options.settings == {}
+
+
+def test_prefix_path_is_deprecated() -> None:
+    with pytest.warns(DeprecationWarning, match="--prefix-path"):
+        parse_run(["-p", "/x", "status"])
+
+
+def test_a_verb_without_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 2
+    assert "a verb goes behind --run" in capsys.readouterr().err
+
+
+def test_only_events_may_stand_before_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--fast", "--run", "status"]) == 2
+    assert "--events json" in capsys.readouterr().err
+
+
+def test_the_ui_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "the UI needs a terminal" in capsys.readouterr().err
+
+
+def test_a_setting_that_cannot_be_used_is_exit_2(lago: Lago) -> None:
+    outcome = lago("--ssh-tries", "many", "status")
+    assert outcome.code == 2
+    assert "ssh_tries" in outcome.err

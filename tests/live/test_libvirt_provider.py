@@ -1,0 +1,297 @@
+"""The libvirt provider on real daemons with real machines: one environment of two machines and two nets, on both kinds of host."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from engine.bus import Bus
+from engine.context import CancelToken, TaskContext
+from engine.errors import Cancelled, HostRefused
+from engine.events import TaskLog
+from engine.guest.seed import Seed, write_seed
+from engine.providers.base import DiskOverlay, StatusChange
+from engine.providers.libvirt.accel import probe_accel
+from engine.providers.libvirt.hosts import SYSTEM_URI, HostChoice, HostKind
+from engine.providers.libvirt.private import world_paths
+from engine.providers.libvirt.provider import LibvirtProvider
+from engine.providers.libvirt.session import Session
+from engine.spec import DhcpRange, DiskSpec, DiskType, EnvRef, MachineSpec, MachineStatus, NetSpec, NicSpec
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+
+BOOT_S = 90.0
+PASSWORD = "a password of this test"
+
+
+@dataclass
+class Site:
+    """An environment that runs."""
+
+    provider: LibvirtProvider
+    ctx: TaskContext
+    env: EnvRef
+    nets: dict[str, NetSpec]
+    machines: dict[str, MachineSpec]
+    seeds: dict[str, Path]
+    changes: queue.Queue[StatusChange]
+
+    def up(self) -> None:
+        for net in self.nets.values():
+            self.provider.start_net(self.ctx, self.env, net, self.nets)
+        for machine in self.machines.values():
+            self.provider.start_machine(self.ctx, self.env, machine, self.seeds[machine.name])
+
+    def down(self) -> None:
+        for name in self.machines:
+            self.provider.stop_machine(self.ctx, self.env, name)
+        for name in self.nets:
+            self.provider.stop_net(self.ctx, self.env, name)
+
+    def overlays(self, machine: str, name: str) -> tuple[DiskOverlay, ...]:
+        images = Path(self.env.prefix) / "images"
+        disks = self.machines[machine].disks
+        return tuple(DiskOverlay(disk.dev, str(disk.path), disk.format, str(images / f"{machine}_{disk.name}.{name}")) for disk in disks)
+
+    def agent_says_yes(self, machine: str) -> bool:
+        with self.provider.console(self.env, machine):
+            pass
+        return "guest-agent" in "".join(self.provider.console_tail(self.env, machine, 500))
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float = BOOT_S) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"no {what}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def task() -> Iterator[TaskContext]:
+    with TaskContext.root(Bus(), "test", run_id="r") as context:
+        yield context
+
+
+@pytest.fixture(scope="module", params=["private", "system"])
+def provider(request: pytest.FixtureRequest, live_folder: Path, task: TaskContext) -> Iterator[LibvirtProvider]:
+    if request.param == "system":
+        request.getfixturevalue("system_daemon")
+        session, choice = Session(SYSTEM_URI), HostChoice(HostKind.SYSTEM, SYSTEM_URI, "")
+    else:
+        paths = world_paths(live_folder / "p", tmp=live_folder)
+        session, choice = Session(paths.uri, paths), HostChoice(HostKind.PRIVATE, "", "")
+    session.connect(task)
+    made = LibvirtProvider(session, choice, probe_accel())
+    yield made
+    made.release(task)
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def site(provider: LibvirtProvider, task: TaskContext, live_folder: Path, store: Path) -> Iterator[Site]:
+    """Two machines on a management net, the first one also on a second net; both have a disk on each bus."""
+    env = EnvRef(str(live_folder / f"env-{provider.info().kind}"), os.urandom(16).hex())
+    images = Path(env.prefix) / "images"
+    images.mkdir(parents=True)
+    used = provider.used_subnets()
+    one, two = [octet for octet in range(200, 255) if f"192.168.{octet}.0/24" not in used][:2]
+    ips = {"vm0": f"192.168.{one}.2", "vm1": f"192.168.{one}.3"}
+    lago = NetSpec("lago", gw=f"192.168.{one}.1", dhcp=DhcpRange(100, 200), management=True, dns_domain_name="lago.local", mapping=ips)
+    other = NetSpec("storage-net-one", gw=f"192.168.{two}.1", mtu=1400, mapping={"vm0-eth1": f"192.168.{two}.2"})
+    machines, seeds = {}, {}
+    for name, ip in ips.items():
+        extra = (NicSpec(other.name, f"192.168.{two}.2", mtu=1400),) if name == "vm0" else ()
+        machines[name] = _machine(name, (NicSpec("lago", ip), *extra), images, _tiny(store))
+        seeds[name] = images / f"{name}-seed.iso"
+        write_seed(seeds[name], Seed(name, f"{env.uuid}-{name}", domain="lago.local", root_password=PASSWORD))
+    made = Site(provider, task, env, {"lago": lago, other.name: other}, machines, seeds, queue.Queue())
+    end_watch = provider.watch(made.changes.put)
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
+        end_watch()
+
+
+def _tiny(store: Path) -> Path:
+    return next(path for path in store.iterdir() if ":tiny:" in path.name and path.suffix not in (".hash", ".metadata", ".lock"))
+
+
+def _machine(name: str, nics: tuple[NicSpec, ...], images: Path, tiny: Path) -> MachineSpec:
+    root, data = images / f"{name}_root.qcow2", images / f"{name}_data.raw"
+    backing_format = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", tiny]))["format"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", tiny, "-F", backing_format, root], check=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "raw", data, "64M"], check=True)
+    disks = (DiskSpec("root", DiskType.TEMPLATE, "vda", path=str(root)), DiskSpec("data", DiskType.EMPTY, "sda", "raw", path=str(data)))
+    return MachineSpec(name, memory_mib=128, vcpu=1, nics=nics, disks=disks, mgmt_net="lago")
+
+
+class Terminal:
+    """Somebody at a machine's console."""
+
+    def __init__(self, site: Site, machine: str) -> None:
+        self._context = site.provider.console(site.env, machine)
+        self._heard = b""
+        self._arrived = threading.Condition()
+
+    def __enter__(self) -> Terminal:
+        self._stream = self._context.__enter__()
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    def _listen(self) -> None:
+        while data := self._stream.recv(4096):
+            with self._arrived:
+                self._heard += data
+                self._arrived.notify_all()
+
+    def expect(self, text: str, timeout_s: float = BOOT_S) -> None:
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: text.encode() in self._heard, timeout_s), f"no '{text}' in {self._heard[-800:]!r}"
+            self._heard = self._heard.partition(text.encode())[2]
+
+    def type(self, line: str) -> None:
+        data = f"{line}\n".encode()
+        while data:
+            data = data[self._stream.send(data) :]
+
+    def login(self) -> None:
+        self.type("")
+        self.expect("login:")
+        self.type("root")
+        self.expect("assword:")
+        self.type(PASSWORD)
+        self.type("echo logged''-in")
+        self.expect("logged-in")
+
+
+def test_machines_get_the_addresses_that_were_planned(site: Site) -> None:
+    def leases() -> list[str | None]:
+        return [site.provider.lease_of(site.env, machine) for machine in site.machines.values()]
+
+    until(lambda: None not in leases(), "lease")
+    assert leases() == [machine.ip for machine in site.machines.values()]
+
+
+def test_start_of_what_is_up_changes_nothing(site: Site) -> None:
+    site.up()
+    assert site.provider.machine_states(site.env) == {"vm0": MachineStatus.RUNNING, "vm1": MachineStatus.RUNNING}
+
+
+def test_nets_are_up_under_their_own_names(site: Site) -> None:
+    assert site.provider.active_nets(site.env) == set(site.nets)
+
+
+def test_starts_were_pushed(site: Site) -> None:
+    heard: set[tuple[str, str, bool]] = set()
+    wanted = {("vm0", "running", False), ("vm1", "running", False), ("", "unknown", True)}
+    until(lambda: bool(heard.update(_drained(site.changes)) or wanted <= heard), "event of each start", 20)
+
+
+def _drained(changes: queue.Queue[StatusChange]) -> set[tuple[str, str, bool]]:
+    found = set()
+    while not changes.empty():
+        change = changes.get()
+        found.add((change.machine, change.status.value, change.net_up))
+    return found
+
+
+def test_names_of_machines_resolve_and_answer_between_guests(site: Site) -> None:
+    with Terminal(site, "vm0") as terminal:
+        terminal.login()
+        terminal.type("ping -c 3 vm1.lago.local && echo ping''-ok")
+        terminal.expect("ping-ok", 30)
+
+
+def test_console_tail_is_what_was_printed_since_start(site: Site) -> None:
+    until(lambda: any("login" in line for line in site.provider.console_tail(site.env, "vm1", 500)), "login prompt in the log")
+    assert not any("\x1b" in line for line in site.provider.console_tail(site.env, "vm1", 500))
+
+
+def test_second_console_takes_over(site: Site) -> None:
+    with site.provider.console(site.env, "vm1") as first, Terminal(site, "vm1") as second:
+        second.type("")
+        second.expect("login:", 30)
+        until(lambda: first.recv(65536) == b"", "end of the first session", 20)
+
+
+def test_stats_are_of_both_machines(site: Site) -> None:
+    stats = site.provider.stats(site.env)
+    assert {name: (reading.vcpu, reading.memory_mib) for name, reading in stats.items()} == {"vm0": (1, 128), "vm1": (1, 128)}
+    assert all(0 < reading.memory_used_mib <= 128 and reading.cpu_time_s > 0 and reading.disk_read_bytes > 0 for reading in stats.values())
+
+
+def test_own_subnets_are_not_counted_as_used(site: Site) -> None:
+    ours = {f"{net.gw.rpartition('.')[0]}.0/24" for net in site.nets.values() if net.gw}
+    assert not ours & site.provider.used_subnets()
+
+
+def test_snapshot_of_a_running_machine_freezes_its_disks_and_may_be_repeated(site: Site) -> None:
+    overlays = site.overlays("vm0", "s1")
+    for _ in range(2):
+        site.provider.snapshot(site.ctx, site.env, "vm0", overlays)
+    frozen_before = [Path(overlay.frozen).stat().st_mtime_ns for overlay in overlays]
+    with Terminal(site, "vm0") as terminal:
+        terminal.login()
+        terminal.type("echo written-after > /root/mark; sync; echo syn''ced")
+        terminal.expect("synced", 30)
+    assert [Path(overlay.frozen).stat().st_mtime_ns for overlay in overlays] == frozen_before
+
+
+def test_unsnapshot_merges_and_leaves_the_overlays_unused(site: Site) -> None:
+    overlays = site.overlays("vm0", "s1")
+    for _ in range(2):
+        site.provider.unsnapshot(site.ctx, site.env, "vm0", overlays)
+    for overlay in overlays:
+        Path(overlay.overlay).unlink()
+    with Terminal(site, "vm0") as terminal:
+        terminal.login()
+        terminal.type("echo 3 > /proc/sys/vm/drop_caches; cat /root/mark")
+        terminal.expect("written-after", 30)
+
+
+def test_snapshot_is_quiesced_by_the_agent(site: Site) -> None:
+    site.provider.snapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "q"))
+    warnings = [event.message for event in site.ctx.bus.replay(0) if isinstance(event, TaskLog) and "power cut" in event.message]
+    site.provider.unsnapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "q"))
+    assert warnings == []
+
+
+def test_machine_whose_disk_is_missing_is_refused_in_libvirts_words(site: Site) -> None:
+    lost = replace(site.machines["vm1"], name="vm9", nics=(), disks=(replace(site.machines["vm1"].disks[0], path="/nowhere/lost.qcow2"),))
+    with pytest.raises(HostRefused, match=r"cannot start machine 'vm9': libvirt says '.*lost\.qcow2"):
+        site.provider.start_machine(site.ctx, site.env, lost, None)
+
+
+def test_cancelled_start_starts_nothing(site: Site) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        site.provider.start_machine(replace(site.ctx, token=token), site.env, replace(site.machines["vm1"], name="vm9"), None)
+    assert "vm9" not in site.provider.machine_states(site.env)
+
+
+def test_stop_leaves_nothing_on_the_host(site: Site) -> None:
+    _drained(site.changes)
+    site.down()
+    assert list(site.provider.iter_tagged(site.env.uuid)) == []
+    heard: set[tuple[str, str, bool]] = set()
+    until(lambda: bool(heard.update(_drained(site.changes)) or {("vm0", "down", False), ("vm1", "down", False)} <= heard), "end", 20)
+
+
+def test_stop_of_what_is_down_changes_nothing(site: Site) -> None:
+    site.down()
+    assert site.provider.machine_states(site.env) == {}
