@@ -5,7 +5,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 VENV=${LAGOTUI_VENV:-$PWD/.venv}
 DEMO=${LAGOTUI_DEMO:-${XDG_DATA_HOME:-$HOME/.local/share}/lagotui/demo}
-TEST_USER=${LAGOTUI_TEST_USER:-lagotui-test}
 
 # What a fresh Debian 12 or Ubuntu 24.04 lacks. No package here brings a service, so nothing is started on the host:
 # libvirt-daemon-system (the system's daemon) stays out, the private host needs only the programs.
@@ -41,10 +40,11 @@ usage: ./setup.sh COMMAND
 Every command may be repeated; the second time is quick. Nothing is started or changed on the host beyond the packages.
 
 variables:
-  LAGOTUI_VENV       where the virtual environment goes      ($VENV)
-  LAGOTUI_DEMO       where the demo's environment goes       ($DEMO)
-  LAGOTUI_TEST_USER  run by root, 'test' uses this ordinary user for virtual machines and makes it if needed ($TEST_USER)
-  PYTHON             a Python from 3.11 on to use            (/usr/bin/python3, else the one on PATH)
+  LAGOTUI_VENV   where the virtual environment goes      ($VENV)
+  LAGOTUI_DEMO   where the demo's environment goes       ($DEMO)
+  PYTHON         a Python from 3.11 on to use            (/usr/bin/python3, else the one on PATH)
+
+Run by root, 'test' makes the ordinary user 'lagotui-test' for its virtual machines, and removes it at the end.
 EOF
 }
 
@@ -155,48 +155,40 @@ demo() {
 
 check() {
     install_all '[dev]'
-    say "style";  "$VENV/bin/ruff" format --check . && "$VENV/bin/ruff" check .
-    say "types";  "$VENV/bin/mypy"
-    say "tests";  "$VENV/bin/python" -m pytest -q -n auto -m 'not live'
+    say "style"
+    "$VENV/bin/ruff" format --check .
+    "$VENV/bin/ruff" check .
+    say "types"
+    "$VENV/bin/mypy"
+    say "tests"
+    "$VENV/bin/python" -m pytest -q -n auto -m 'not live'
 }
 
 test_all() {
     check
-    if [ "$(id -u)" = 0 ]; then
-        live_as_ordinary_user
-        say "tests on real virtual machines, as root, on the system's host"
-        live env LAGOTUI_LIVE_HOSTS=system "$VENV/bin/python" -m pytest -q -m live
+    say "tests on real virtual machines (a quarter of an hour where there is no KVM)"
+    if [ "$(id -u)" = 0 ] && ! as_nobody "$VENV/bin/python" -c 'import textual' 2>/dev/null; then
+        live_from_a_copy
     else
-        say "tests on real virtual machines"
-        live "$VENV/bin/python" -m pytest -q -m live
+        "$VENV/bin/python" -m pytest -q -m live
     fi
     say "all tests have passed"
 }
 
-live() { # live COMMAND…: a run in which no test applies here is no failure
-    local code=0
-    "$@" || code=$?
-    [ "$code" = 0 ] || [ "$code" = 5 ] || exit "$code"
+as_nobody() {
+    setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all -- env -C "$PWD" "$@"
 }
 
-live_as_ordinary_user() {
-    local scratch home
-    if ! id "$TEST_USER" >/dev/null 2>&1; then
-        say "making the ordinary user '$TEST_USER' for tests (remove it with: userdel -r $TEST_USER)"
-        useradd --create-home --shell /bin/bash "$TEST_USER"
-    fi
-    home=$(getent passwd "$TEST_USER" | cut -d: -f6)
-    # A copy, since root's folders are closed to others, and tests must not write into the checkout.
-    scratch=$home/checkout
-    rm -rf "$scratch"
-    mkdir -p "$scratch"
-    tar -c --exclude=./.git --exclude=./.venv . | tar -x -C "$scratch"
-    cp -r "$VENV" "$scratch/.venv"
-    chown -R "$TEST_USER:" "$scratch"
-    say "tests on real virtual machines, as '$TEST_USER', on a private host"
-    live runuser -u "$TEST_USER" -- env -i -C "$scratch" HOME="$home" PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-        PYTHONPATH="$scratch" LAGOTUI_LIVE_HOSTS=private "$scratch/.venv/bin/python" -m pytest -q -m live
-    rm -rf "$scratch"
+# Run by root the tests use an ordinary user, who cannot see into root's folders: here the checkout is in one.
+live_from_a_copy() {
+    local copy code=0
+    copy=$(mktemp -d /var/tmp/lagotui-test.XXXXXX)
+    chmod 755 "$copy"
+    tar -c --exclude=./.git --exclude=./.venv . | tar -x -C "$copy"
+    cp -r "$VENV" "$copy/.venv"
+    (cd "$copy" && PYTHONPATH=$copy .venv/bin/python -m pytest -q -m live) || code=$?
+    rm -rf "$copy"
+    [ "$code" = 0 ] || exit "$code"
 }
 
 case ${1:-} in

@@ -37,6 +37,7 @@ EngineError                     exit 2: the user can do something about it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -58,7 +59,12 @@ class EngineError(Exception):
 
 
 class InitFileError(EngineError):
-    """The init file cannot be used; the message holds every diagnostic, one a line."""
+    """The init file cannot be used; the message holds every error, one a line."""
+
+    def __init__(self, message: str, *, hint: str | None = None, diagnostics: Sequence[object] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.diagnostics = tuple(diagnostics)
+        """Of `engine.initfile.diagnostics`, in the order of the file: errors, warnings and infos."""
 
 
 class ConfigError(EngineError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,20 +15,25 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.theme import Theme
 
+from engine.config import load_settings
+from engine.errors import EngineError
+
 from .actions import Scope
 from .bridge import Answered, Bridge, Happened, Refused, RunBegan, RunEnded
 from .exit_codes import ExitCode
 from .foreground import run_in_terminal
+from .keymap import load_keymap
+from .opening import config_folder, env_here, open_engine
 from .palette import ActionProvider
 from .preferences import Preferences
-from .runs import RunRequest, Verb, env_label
+from .runs import Verb
 from .screens.desk import DeskScreen, Tools, bindings_of
 from .screens.environment import EnvironmentScreen
 from .screens.help import HelpScreen
 from .screens.home import HomeScreen
 from .screens.leaving import QuitDialog
 from .store import Changes, Store
-from .terminal_watch import hung_up
+from .terminal_watch import watch_terminal
 from .themes import SHIPPED, load_themes
 
 if TYPE_CHECKING:
@@ -38,18 +41,8 @@ if TYPE_CHECKING:
     from engine.config import Settings
 
 DEFAULT_THEME = "dark"
-WATCH_EVERY_S = 1.0
 LAST_WORDS_S = 10.0
 """How long cancelled runs may take back what they did when the terminal is gone."""
-
-ENDINGS = {
-    Verb.UP: "is up: ssh answers",
-    Verb.SNAPSHOT: "snapshot taken",
-    Verb.REVERT: "reverted",
-    Verb.DESTROY: "destroyed",
-    Verb.RECOVER: "recovered",
-}
-"""What is said when a run ends well; the others show on the screen anyway."""
 
 
 class LagoTuiApp(App[int]):
@@ -101,32 +94,25 @@ class LagoTuiApp(App[int]):
             self.push_screen(EnvironmentScreen(self.tools, self._env))
         self.call_after_refresh(self._begin)
         if not self.is_headless:
-            self.set_interval(WATCH_EVERY_S, self._look_at_terminal)
-            for signum in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(signum, partial(self._end_by_signal, signum))
+            watch_terminal(self, self._end_by_signal)
 
     def _begin(self) -> None:
         """Do what can wait until the first picture stands."""
         self.bridge.start()
-        user_themes, problems = load_themes(self._preferences.themes_folder)
+        user_themes, theme_problems = load_themes(self._preferences.themes_folder)
+        self._own_themes.update({theme.name: theme for theme in user_themes})
         for theme in user_themes:
-            self._own_themes[theme.name] = theme
             self.register_theme(theme)
         chosen = self._preferences.theme
         if chosen in self._own_themes and chosen != self.theme:
             self.theme = chosen
         self.theme_changed_signal.subscribe(self, self._remember_theme)
-        self._load_keymap(problems)
-
-    def _load_keymap(self, problems: list[str]) -> None:
-        from .keymap import load_keymap
-
-        keymap, more = load_keymap(self._preferences.keymap_file)
+        keymap, key_problems = load_keymap(self._preferences.keymap_file)
         self.tools.keymap.update(keymap)
         self.set_keymap(keymap)
         for screen in self._desks():
             screen.draw_keys()
-        for problem in (*self._problems, *problems, *more):
+        for problem in (*self._problems, *theme_problems, *key_problems):
             self.notify(problem, title="A file of yours cannot be used", severity="warning", timeout=10, markup=False)
 
     # Themes and keys -----------------------------------------------------------------------------------------------
@@ -140,7 +126,7 @@ class LagoTuiApp(App[int]):
         return {name: theme for name, theme in every.items() if name in self._own_themes or name == self.theme}
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield SystemCommand("theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Theme", "Change the colours; yours are read from the config folder.", self.action_change_theme)
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         names = ", ".join(sorted(binding.id or binding.description for binding in clashed_bindings))
@@ -188,8 +174,8 @@ class LagoTuiApp(App[int]):
         request, error = message.request, message.error
         if error is not None:
             self.notify(error.hint, title=error.message, severity="error", timeout=12, markup=False)
-        elif request.verb in ENDINGS:
-            self.notify(_ending(request), title=f"{env_label(request.env)} {ENDINGS[request.verb]}", timeout=5, markup=False)
+        elif request.ending:
+            self.notify(request.name, title=request.ending, timeout=5, markup=False)
         self.bridge.look_state(request.env)
         self.bridge.look_host(request.env)
         if request.verb is Verb.UP and isinstance(self.screen, HomeScreen):
@@ -240,10 +226,6 @@ class LagoTuiApp(App[int]):
         if over:
             self.exit(ExitCode.OK)
 
-    def _look_at_terminal(self) -> None:
-        if hung_up(sys.__stdin__.fileno() if sys.__stdin__ else 0):
-            self._end_by_signal(signal.SIGHUP)
-
     def _end_by_signal(self, signum: int) -> None:
         for request in self.bridge.running:
             self.bridge.cancel(request)
@@ -260,43 +242,13 @@ def run_app(settings: Settings | None = None, env: str | None = None) -> int:
         settings: None: load them.
         env: path of the prefix to open on, "" for the list; None: find it.
     """
-    from platformdirs import user_config_path
-
-    from engine.errors import EngineError
-
     try:
-        if settings is None:
-            from engine.config import load_settings
-
-            settings = load_settings({})
-        here = _find_env(settings) if env is None else env
+        settings = settings or load_settings({})
+        here = env_here(settings) if env is None else env
     except EngineError as error:
         sys.stderr.write(f"lagotui: {error}\n")
         return error.exit_code
-    app = LagoTuiApp(partial(_open_engine, settings), Preferences(user_config_path("lagotui")), env=here)
+    app = LagoTuiApp(partial(open_engine, settings), Preferences(config_folder()), env=here)
     code = app.run()
-    until_s = time.monotonic() + LAST_WORDS_S
-    while app.bridge.running and time.monotonic() < until_s:
-        time.sleep(0.05)
-    app.bridge.close()
+    app.bridge.close(LAST_WORDS_S)
     return ExitCode.UNEXPECTED if code is None else code
-
-
-def _ending(request: RunRequest) -> str:
-    return request.name or (f"⏎ opens it: {request.env}" if request.verb is Verb.UP else "")
-
-
-def _open_engine(settings: Settings) -> Engine:
-    from engine.api import Engine
-
-    return Engine(settings)
-
-
-def _find_env(settings: Settings) -> str:
-    from engine.errors import WorkdirError
-    from engine.state.workdir import resolve
-
-    try:
-        return str(resolve(settings.workdir_path, settings.prefix_path, settings.prefix_name).path)
-    except WorkdirError:  # there is none here: the list of environments is the place to begin
-        return ""

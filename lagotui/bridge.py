@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,8 +96,11 @@ class Bridge:
         """Begin to read the bus; opens the engine."""
         self._thread("bus", self._read_bus)
 
-    def close(self) -> None:
-        """Let go of the engine."""
+    def close(self, patience_s: float = 0.0) -> None:
+        """Let go of the engine; runs that were cancelled have `patience_s` to take back what they did."""
+        until_s = time.monotonic() + patience_s
+        while self.running and time.monotonic() < until_s:
+            time.sleep(0.05)
         self._closing.set()
         self._flowing.set()
         if self._engine is not None:

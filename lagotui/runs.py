@@ -19,6 +19,15 @@ class Verb(StrEnum):
     RECOVER = "recover"
 
 
+_DONE = {
+    Verb.UP: "is up: ssh answers",
+    Verb.SNAPSHOT: "snapshot taken",
+    Verb.REVERT: "reverted",
+    Verb.DESTROY: "destroyed",
+    Verb.RECOVER: "recovered",
+}
+"""The others show on the screen anyway."""
+
 _DOING = {
     Verb.UP: "Bringing up",
     Verb.START: "Starting",
@@ -47,6 +56,11 @@ class RunRequest:
         """Say what is going on: `Starting db01, web01`."""
         whom = ", ".join(self.machines) or env_label(self.env)
         return f"{_DOING[self.verb]} {whom}"
+
+    @property
+    def ending(self) -> str:
+        """Say that it went well: `web-cluster reverted`; "" when nobody needs to be told."""
+        return f"{env_label(self.env)} {_DONE[self.verb]}" if self.verb in _DONE else ""
 
     @property
     def headless(self) -> str:

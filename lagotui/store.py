@@ -30,9 +30,6 @@ class EnvEntry:
     """Of the prefix."""
     used_at_s: float = 0.0
     """When it was last worked on; 0 when that is not known."""
-    disk_bytes: int | None = None
-    current: bool = False
-    """Whether it is the one its workdir points to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ BASE_COLOURS = ("primary", "secondary", "accent", "success", "warning", "error",
 
 SEMANTIC_COLOURS: Mapping[str, str] = {
     "title": "$foreground",
-    "dim": "#8a93a3",
+    "dim": "$secondary",
     "key": "$accent",
     "command": "$secondary",
     "mark": "$accent",
@@ -29,10 +29,10 @@ SEMANTIC_COLOURS: Mapping[str, str] = {
     "danger": "$error",
     "vm-running": "$success",
     "vm-changing": "$warning",
-    "vm-down": "#8a93a3",
+    "vm-down": "$secondary",
     "vm-failed": "$error",
     "net-up": "$primary",
-    "net-down": "#8a93a3",
+    "net-down": "$secondary",
     "task-running": "$primary",
     "task-done": "$success",
     "task-failed": "$error",
@@ -41,12 +41,12 @@ SEMANTIC_COLOURS: Mapping[str, str] = {
     "meter-mid": "$warning",
     "meter-high": "$error",
     "meter-rest": "$panel",
-    "log-debug": "#8a93a3",
+    "log-debug": "$secondary",
     "log-info": "$foreground",
     "log-warning": "$warning",
     "log-error": "$error",
 }
-"""Name → what it is in a theme that does not say: a colour, or `$` and the base colour to take."""
+"""Name → the base colour that it is in a theme that does not say."""
 
 
 class ThemeFileError(ValueError):
@@ -105,7 +105,7 @@ def load_themes(folder: Path) -> tuple[list[Theme], list[str]]:
 
 def semantic_defaults(base: Mapping[str, str]) -> dict[str, str]:
     """Return every semantic colour, made from base colours."""
-    return {name: base[value[1:]] if value.startswith("$") else value for name, value in SEMANTIC_COLOURS.items()}
+    return {name: base[value.removeprefix("$")] for name, value in SEMANTIC_COLOURS.items()}
 
 
 def _colours(path: Path, data: Mapping[str, Any], key: str, known: Mapping[str, str] | tuple[str, ...]) -> dict[str, str]:

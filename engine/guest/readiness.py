@@ -19,7 +19,8 @@ POLL_GROWTH = 1 / 150
 """Share of the time waited that a pause may take: a machine is seen within 1/150 of the time it needed."""
 DIAL_TIMEOUT_S = (0.3, 3.0)
 """For one connection: short at first, since a lost first packet is only sent again after 1 s."""
-BANNER_TIMEOUT_S = 10.0
+BANNER_TIMEOUT_S = (1.0, 10.0)
+"""For the server's first words: short at first, since a forwarded port takes connections that the machine never sees."""
 LOGIN_TIMEOUT_S = 30.0
 EVIDENCE_PERIOD_S = 0.5
 INSTALLING_S = 8.0
@@ -103,8 +104,9 @@ class _Wait:
     def _attempt(self) -> bool:
         left_s = max(self.limit_s - self._elapsed_s, 0.1)
         dial_timeout_s = min(max(DIAL_TIMEOUT_S[0], self._elapsed_s / 20), DIAL_TIMEOUT_S[1], left_s)
+        banner_timeout_s = min(max(BANNER_TIMEOUT_S[0], self._elapsed_s / 5), BANNER_TIMEOUT_S[1], left_s)
         try:
-            guest = ssh.greet(self.ctx, self.target, self.dialer, dial_timeout_s, min(BANNER_TIMEOUT_S, left_s))
+            guest = ssh.greet(self.ctx, self.target, self.dialer, dial_timeout_s, banner_timeout_s)
             self.ctx.log("ssh answers; logging in")
             client = ssh.log_in(self.ctx, self.target, guest, min(LOGIN_TIMEOUT_S, left_s))
             try:

@@ -67,9 +67,7 @@ def iso_image(files: Mapping[str, bytes]) -> bytes:
     iso = PyCdlib()
     iso.new(interchange_level=1, joliet=3, rock_ridge="1.09", vol_ident=SEED_LABEL)
     for name, content in files.items():
-        iso.add_fp(
-            BytesIO(content), len(content), f"/{_ISO_NAMES[name]}", rr_name=name, joliet_path=f"/{name}", file_mode=0o100600
-        )
+        iso.add_fp(BytesIO(content), len(content), f"/{_ISO_NAMES[name]}", rr_name=name, joliet_path=f"/{name}", file_mode=0o100600)
     image = BytesIO()
     iso.write_fp(image)
     iso.close()

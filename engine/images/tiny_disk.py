@@ -78,9 +78,7 @@ def convert_to_qcow2(ctx: TaskContext, tools: Mapping[str, str], image: Path, ou
         partial.unlink(missing_ok=True)
 
 
-def _write_boot_partition(
-    ctx: TaskContext, tools: Mapping[str, str], image: Path, boot: Partition, files: list[Path], at_s: int
-) -> None:
+def _write_boot_partition(ctx: TaskContext, tools: Mapping[str, str], image: Path, boot: Partition, files: list[Path], at_s: int) -> None:
     drive = f"{image}@@{boot.start_mib}M"
     environment = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": os.devnull, "SOURCE_DATE_EPOCH": str(at_s), "TZ": "UTC"}
     sectors = boot.size_mib * MIB // SECTOR_BYTES
@@ -96,9 +94,7 @@ def _write_boot_partition(
     run(ctx, install, timeout_s=TOOL_TIMEOUT_S, env={**environment, "PATH": search_path})
 
 
-def _write_root_file_system(
-    ctx: TaskContext, tools: Mapping[str, str], root: Path, image: Path, size_mib: int, at_s: int
-) -> None:
+def _write_root_file_system(ctx: TaskContext, tools: Mapping[str, str], root: Path, image: Path, size_mib: int, at_s: int) -> None:
     features = "^metadata_csum_seed,^orphan_file,^64bit"
     layout = ["-b", "4096", "-I", "256", "-J", "size=4", "-m", "0", "-L", ROOT_LABEL, "-U", ROOT_UUID]
     extended = f"root_owner=0:0,nodiscard,hash_seed={ROOT_UUID},lazy_itable_init=0"

@@ -28,13 +28,17 @@ _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where mke2fs lives; an ordinary user's PATH leaves these out."""
 
 
-def find_tools() -> dict[str, str]:
+def find_tools(search: str | None = None) -> dict[str, str]:
     """Return the absolute path of every program in PACKAGE_OF, and of `mbr.bin`, the boot code of a disk.
+
+    Args:
+        search: folders to look in, as in PATH; None means PATH and the system's own folders.
 
     Raises:
         TemplateBuildFailed: some are missing; the hint installs them.
     """
-    search = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SYSTEM_PATHS))
+    if search is None:
+        search = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SYSTEM_PATHS))
     found = {name: shutil.which(name, path=search) for name in PACKAGE_OF}
     found["mbr.bin"] = next((path for path in _MBR_CODE if Path(path).is_file()), None)
     tools = {name: path for name, path in found.items() if path is not None}
@@ -53,6 +57,4 @@ def _missing(names: list[str], package_of: Mapping[str, str]) -> TemplateBuildFa
         )
     packages = " ".join(dict.fromkeys(package_of[name] for name in names))
     verb = "is" if len(names) == 1 else "are"
-    return TemplateBuildFailed(
-        f"the tiny template cannot be built: {words} {verb} not installed", hint=f"sudo apt-get install {packages}"
-    )
+    return TemplateBuildFailed(f"the tiny template cannot be built: {words} {verb} not installed", hint=f"sudo apt-get install {packages}")

@@ -84,7 +84,7 @@ def _disk(disk: Disk, dev: str, raw: Mapping[str, Any], facts: Facts) -> DiskSpe
 
 
 def _path(disk: Disk, facts: Facts) -> str | None:
-    if disk.path is None or disk.kind == "empty" or (disk.kind == "template" and disk.template_type == "lago"):
+    if disk.path is None or disk.kind != "file":
         return None
     return expand_path(disk.path, facts.variables, facts.files_base)
 

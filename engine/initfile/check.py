@@ -147,6 +147,8 @@ class _Checker:
         yield from self._disks(name, path, domain.disks)
 
     def _management_rule(self, name: str, domain: Domain) -> Iterator[Diagnostic]:
+        if "nics" in self._init.without.get(name, ()):
+            return
         if not self._init.nets_are_whole or not self._init.nets or any(nic.net not in self._init.nets for nic in domain.nics):
             return
         on = [nic.net for nic in domain.nics if nic.net in self._management]
@@ -228,6 +230,8 @@ class _Checker:
         if device and device.startswith("hd") and disk.format != "iso":
             where: Path = (*path, "dev" if disk.dev else "device")
             yield self._document.report("E104", where, f"{quoted(device)} is for disks with format: iso", "use vda or sda")
+        if disk.kind == "empty" and disk.format == "iso":
+            yield self._document.report("E106", (*path, "format"), "an empty disk cannot be a CD-ROM", "use type: file with a path")
         if disk.make_a_copy and disk.in_place:
             message = "'make_a_copy' and 'in_place' exclude each other"
             yield self._document.report("E106", (*path, "in_place"), message, "leave one of them", key=True)
@@ -270,11 +274,7 @@ class _Checker:
 
 
 def _needed_key(disk: Disk) -> str:
-    if disk.kind == "empty":
-        return "size"
-    if disk.kind == "template" and disk.template_type == "lago":
-        return "template_name"
-    return "path"
+    return {"empty": "size", "template": "template_name"}.get(disk.kind, "path")
 
 
 def _subnet(gateway: tuple[int, int, int, int]) -> str:

@@ -62,7 +62,7 @@ def require_spec(
     loaded = load_init_file(path, text, facts)
     if loaded.spec is None:
         errors = [str(each) for each in loaded.diagnostics if each.severity is Severity.ERROR]
-        raise InitFileError("\n".join(errors))
+        raise InitFileError("\n".join(errors), diagnostics=loaded.diagnostics)
     return loaded.spec, loaded.diagnostics
 
 

@@ -129,6 +129,12 @@ def _net_type(value: Any) -> Any:
     return value
 
 
+def _template_type(value: Any) -> Any:
+    if value == "qcow2":
+        raise wrong("E105", "template_type: qcow2 is not supported yet", "use type: file with that path: it stands on the image just so")
+    return value
+
+
 def _ova(value: Any) -> Any:
     raise wrong("E105", "machines from OVA archives are not supported yet", "give the machine a disk of type file")
 
@@ -192,7 +198,7 @@ class Disk(Section):
     size: Annotated[str, BeforeValidator(_size)] | None = _key("Size of an empty disk: a number of GB, or 512M, 10G, 2T.", None)
     template_name: Text | None = _key("Template that a template disk stands on.", None)
     template_version: Text | None = _key("Version of the template; without it the newest.", None)
-    template_type: Literal["lago", "qcow2"] = _key("lago: a template of the repository; qcow2: the image named by path.", "lago")
+    template_type: Annotated[Literal["lago"], BeforeValidator(_template_type)] = _key("lago: a template of the repository.", "lago")
     path: Text | None = _key("Image of a file disk; relative to the init file, with $NAME and ~ expanded.", None)
     make_a_copy: Flag = _key("file disks: copy the image instead of standing on it.", False)
     in_place: Flag = _key("file disks: let the machine write the image itself.", False)

@@ -26,8 +26,11 @@ class InitFile:
 
     document: Document
     domains: dict[str, Domain] = field(default_factory=dict)
-    """Without those whose keys or types are wrong."""
+    """Those with wrong keys stand here without them, so that the rest of them is checked all the same."""
+    without: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Domain → its keys that could not be read."""
     nets: dict[str, Net] = field(default_factory=dict)
+    """Without those whose keys or types are wrong."""
     raw_domains: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Every domain that is a mapping, with what it is based on filled in."""
     raw_nets: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -87,9 +90,11 @@ class _Reader:
                 continue
             data = self._with_prototype(path, written)
             self.init.raw_domains[name] = data
-            domain = self._section(Domain, path, data)
-            if domain is not None:
-                self.init.domains[name] = domain
+            domain, wrong = self._section(Domain, path, data)
+            if domain is None:
+                self.init.without[name] = wrong
+                domain = Domain.model_validate({key: value for key, value in data.items() if key not in wrong})
+            self.init.domains[name] = domain
 
     def _read_nets(self, nets: Mapping[str, Any]) -> None:
         self.init.net_names = tuple(nets)
@@ -99,19 +104,20 @@ class _Reader:
                 self._say("E101", ("nets", name), f"net {quoted(name)} must be a mapping, not {kind_of(data)}")
                 continue
             self.init.raw_nets[name] = data
-            net = self._section(Net, ("nets", name), data)
+            net, _ = self._section(Net, ("nets", name), data)
             if net is not None:
                 self.init.nets[name] = net
         self.init.nets_are_whole = len(self.init.nets) == len(nets)
 
-    def _section(self, section: type[AnySection], path: Path, data: dict[str, Any]) -> AnySection | None:
+    def _section(self, section: type[AnySection], path: Path, data: dict[str, Any]) -> tuple[AnySection | None, frozenset[str]]:
+        """Read one machine or net; where that fails, return which of its keys are wrong."""
         self.problems.extend(_key_problems(self.document, section, data, path))
         try:
-            return section.model_validate(data)
+            return section.model_validate(data), frozenset()
         except ValidationError as error:
-            for each in error.errors(include_url=False):
-                self.problems.append(_from_pydantic(self.document, (*path, *each["loc"]), each))
-            return None
+            found = error.errors(include_url=False)
+        self.problems.extend(_from_pydantic(self.document, (*path, *each["loc"]), each) for each in found)
+        return None, frozenset(str(each["loc"][0]) for each in found)
 
     def _with_prototype(self, path: Path, written: dict[str, Any]) -> dict[str, Any]:
         """Fill in the keys that `written` does not have from what it is based on, and from what that is based on in turn."""

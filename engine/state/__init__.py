@@ -1,0 +1,1 @@
+"""What is kept on disk: workdirs, prefixes, leases, locks, known environments."""

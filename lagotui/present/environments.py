@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from ..runs import workdir_label
 from ..store import AppState, EnvDesk, EnvEntry
-from .cells import Column, Line, Row, Span, age_text, size_text
+from .cells import Column, Line, Row, Span, age_text
 
 COLUMNS = (
     Column("  Name", 14, 0, 28),
@@ -15,14 +15,20 @@ COLUMNS = (
     Column("Machines", 18, 4, 44),
     Column("Host", 8, 5, 20),
     Column("Used", 8, 1, right=True),
-    Column("Disk", 8, 6, right=True),
     Column("Workdir", 22, 3, 60),
 )
 
 
-def rows(state: AppState, now_s: float) -> tuple[Row, ...]:
-    """Return one row an environment, recent first."""
-    return tuple(_row(entry, state.desk(entry.path), now_s) for entry in state.environments or () if not state.desk(entry.path).gone)
+def rows(state: AppState, now_s: float, home: str) -> tuple[Row, ...]:
+    """Return one row an environment, recent first; the user's `home` folder is written `~`."""
+    there = [entry for entry in state.environments or () if not state.desk(entry.path).gone]
+    return tuple(_row(entry, state.desk(entry.path), now_s, home) for entry in there)
+
+
+def short_path(path: str, home: str) -> str:
+    """Write a path below `home` with `~`."""
+    inside = home not in ("", "/") and (path == home or path.startswith(f"{home}/"))
+    return f"~{path[len(home) :]}" if inside else path
 
 
 def state_cell(desk: EnvDesk) -> Line:
@@ -37,7 +43,7 @@ def state_cell(desk: EnvDesk) -> Line:
     return (Span(f"{up}/{total} up", "vm-running" if up == total else "vm-changing"),)
 
 
-def _row(entry: EnvEntry, desk: EnvDesk, now_s: float) -> Row:
+def _row(entry: EnvEntry, desk: EnvDesk, now_s: float, home: str) -> Row:
     path = PurePath(entry.path)
     name = workdir_label(entry.path)
     machines = " ".join(desk.state.machines) if desk.state else ""
@@ -49,8 +55,7 @@ def _row(entry: EnvEntry, desk: EnvDesk, now_s: float) -> Row:
         (Span(machines, "dim"),),
         (Span(host, "dim"),),
         (Span(age_text(now_s - entry.used_at_s) if entry.used_at_s else "—", "dim"),),
-        (Span(size_text(entry.disk_bytes) if entry.disk_bytes is not None else "—", "dim"),),
-        (Span(str(path.parent), "dim"),),
+        (Span(short_path(str(path.parent), home), "dim"),),
     )
     return Row(entry.path, cells, f"{entry.path} {name} {machines} {host} {''.join(span.text for span in state_cell(desk))}")
 

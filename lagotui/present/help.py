@@ -38,6 +38,11 @@ def teaching_lines(heading: str, sentences: Sequence[str], keys: Sequence[tuple[
     return tuple(lines)
 
 
+def paragraph(text: str, width: int) -> tuple[Line, ...]:
+    """Return a sentence as lines of at most `width` cells."""
+    return tuple((Span(part, "dim"),) for part in wrap(text, width))
+
+
 def wrap(text: str, width: int) -> list[str]:
     """Break `text` at blanks into lines of at most `width` cells; a longer word keeps its line."""
     lines: list[str] = []

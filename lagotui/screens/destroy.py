@@ -6,10 +6,7 @@ from ..present.cells import Line, Span
 from ..present.help import wrap
 from ..runs import RunRequest, Verb, env_label
 from .desk import DeskScreen
-from .dialogs import ConfirmDialog
-
-WIDTH = 66
-"""Cells for a line in the dialog."""
+from .dialogs import TEXT_WIDTH, ConfirmDialog
 
 
 def ask_destroy(screen: DeskScreen, env: str) -> None:
@@ -34,6 +31,6 @@ def loss_lines(losses: list[str], headless: str) -> list[Line]:
     """Return what the dialog says."""
     lines: list[Line] = [(Span("This will be lost, and cannot be brought back:", bold=True),), ()]
     for loss in losses:
-        for index, part in enumerate(wrap(loss, WIDTH - 2)):
+        for index, part in enumerate(wrap(loss, TEXT_WIDTH - 2)):
             lines.append((Span("✖ " if not index else "  ", "danger"), Span(part)))
-    return [*lines, (), *((Span(part, "command"),) for part in wrap(f"$ {headless}", WIDTH))]
+    return [*lines, (), *((Span(part, "command"),) for part in wrap(f"$ {headless}", TEXT_WIDTH))]

@@ -19,6 +19,9 @@ from ..widgets.table import Table
 
 T = TypeVar("T")
 
+TEXT_WIDTH = 68
+"""Cells for a line of text; on narrower screens it is cut, so sentences are short."""
+
 
 class Dialog(ModalScreen[T]):
     """A box in the middle with a title, some lines, and what the subclass adds."""

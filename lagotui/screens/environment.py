@@ -20,7 +20,7 @@ from ..present import machines, nets
 from ..present.cells import Line, filter_rows
 from ..present.choices import CHOICE_COLUMNS, copy_rows, snapshot_problem, snapshot_rows
 from ..present.header import env_header, pending_line
-from ..present.help import teaching_lines
+from ..present.help import paragraph, teaching_lines
 from ..runs import RunRequest, Verb, env_label
 from ..store import Changes, EnvDesk
 from ..widgets.bars import TopBar
@@ -30,7 +30,7 @@ from ..widgets.table import Table
 from ..widgets.task_pane import TaskPane
 from .desk import DeskScreen, Tools, bindings_of
 from .destroy import ask_destroy
-from .dialogs import ChooseDialog, InputDialog
+from .dialogs import TEXT_WIDTH, ChooseDialog, InputDialog
 
 STATS_EVERY_S = 2.0
 LOOK_EVERY_TICKS = 5
@@ -141,7 +141,7 @@ class EnvironmentScreen(DeskScreen):
         marks = self._machines.marks
         chosen = [state.machines[name].spec for name in marks or state.machines]
         name = f"snap-{datetime.fromtimestamp(self.tools.clock()):%Y%m%d-%H%M}"
-        text = teaching_lines("", (f"The disks of {', '.join(marks) or 'all machines'} are kept as they are now.",), (), 68)[3:]
+        text = paragraph(f"The disks of {', '.join(marks) or 'all machines'} are kept as they are now.", TEXT_WIDTH)
         dialog = InputDialog("Snapshot", text, (("Name", name),), lambda values: snapshot_problem(values[0], chosen))
         self.app.push_screen(dialog, lambda answer: self._take_snapshot(answer, marks))
 
@@ -156,7 +156,7 @@ class EnvironmentScreen(DeskScreen):
             self.say("p takes one.", "There is no snapshot to go back to")
             return
         sentence = "What was written to the disks since then is lost. Machines that are up are stopped and started again."
-        text = teaching_lines("", (sentence,), (), 68)[3:]
+        text = paragraph(sentence, TEXT_WIDTH)
         dialog = ChooseDialog(f"Revert {', '.join(marks) or env_label(self.env)} to", text, CHOICE_COLUMNS, rows, danger=True)
         self.app.push_screen(dialog, lambda name: self._revert(name, marks))
 

@@ -17,7 +17,7 @@ from ..actions import Scope
 from ..present.cells import Line, filter_rows
 from ..present.environments import COLUMNS, rows
 from ..present.header import home_header
-from ..present.help import teaching_lines
+from ..present.help import paragraph, teaching_lines
 from ..runs import RunRequest, Verb
 from ..store import Changes
 from ..widgets.bars import TopBar
@@ -25,7 +25,7 @@ from ..widgets.table import Table
 from ..widgets.task_pane import TaskPane
 from .desk import DeskScreen, bindings_of
 from .destroy import ask_destroy
-from .dialogs import InputDialog
+from .dialogs import TEXT_WIDTH, InputDialog
 
 
 class HomeScreen(DeskScreen):
@@ -58,7 +58,7 @@ class HomeScreen(DeskScreen):
     def draw(self) -> None:
         state = self.tools.store.state
         table = self.query_one("#environments", Table)
-        every = rows(state, self.tools.clock())
+        every = rows(state, self.tools.clock(), os.environ.get("HOME", ""))
         table.empty = self._teach(table.room, filtered=bool(every))
         table.rows = filter_rows(every, self.pattern)
         table.border_subtitle = f"/{self.pattern}" if self.pattern else ""
@@ -84,7 +84,7 @@ class HomeScreen(DeskScreen):
     def action_new_environment(self) -> None:
         here = os.path.abspath(".")  # noqa: PTH100 - resolve() would follow links, and the names are the user's
         fields = (("Init file", f"{here}/LagoInitFile"), ("Workdir (made if it is not there)", f"{here}/.lago"))
-        text: list[Line] = list(_NEW_TEXT)
+        text = paragraph("Its machines and networks are made as the file says, started, and waited for until ssh answers.", TEXT_WIDTH)
         self.app.push_screen(InputDialog("New environment", text, fields, _check_new), self._make_new)
 
     def action_start_environment(self) -> None:
@@ -136,9 +136,6 @@ _EMPTY_TEXT = (
     "An environment is some machines and the networks between them, made from an init file in seconds and thrown away as easily.",
     "In a shell: lagotui --run up sample_initfiles/hello.yaml",
 )
-_NEW_TEXT = teaching_lines(
-    "", ("Its machines and networks are made as the file says, started, and waited for until ssh answers.",), (), 68
-)[3:]
 
 
 def _check_new(values: tuple[str, ...]) -> str:

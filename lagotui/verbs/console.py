@@ -24,7 +24,7 @@ def bridge(stream: ConsoleStream, keyboard: int, screen: int) -> None:
     threading.Thread(target=_copy_output, args=(stream, screen, wake_writer), daemon=True).start()
     try:
         tty.setraw(keyboard)
-        stream.send(b"\r")
+        _send(stream, b"\r")
         _copy_keys(stream, keyboard, wake_reader)
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
@@ -38,10 +38,14 @@ def _copy_keys(stream: ConsoleStream, keyboard: int, ended: int) -> None:
         if ended in ready:
             return
         keys, detach, _ = os.read(keyboard, _CHUNK).partition(DETACH)
-        if keys:
-            stream.send(keys)
+        _send(stream, keys)
         if detach or not keys:
             return
+
+
+def _send(stream: ConsoleStream, data: bytes) -> None:
+    while data:
+        data = data[stream.send(data) :]
 
 
 def _copy_output(stream: ConsoleStream, screen: int, ended: int) -> None:

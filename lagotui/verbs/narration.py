@@ -108,9 +108,9 @@ class TerminalNarrator(LineNarrator):
         super().close()
 
     def _draw(self) -> None:
-        width, height = os.get_terminal_size(self._stream.fileno())
-        room = max(1, min(8, height // 3))
-        self._live = running_lines(self._lines.tree, now_s=time.time(), width=width - 1, limit=room)
+        size = os.get_terminal_size(self._stream.fileno())
+        width, height = size.columns or 80, size.lines or 24  # a terminal that does not know its size says 0
+        self._live = running_lines(self._lines.tree, now_s=time.time(), width=width - 1, limit=max(1, min(8, height // 3)))
         self._stream.write("".join(f"{paint(line, Ink.FAINT, colour=self._colour)}\n" for line in self._live))
         self._stream.flush()
         self._drawn_at_s = time.monotonic()

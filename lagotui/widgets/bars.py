@@ -24,6 +24,9 @@ class TopBar(Widget):
         super().__init__(id=id)
         self._painter = Painter(self)
 
+    def on_mount(self) -> None:
+        self._painter.follow_theme()
+
     def render_line(self, y: int) -> Strip:
         return self._painter.strip(self.make_line(self.size.width), self.size.width)
 
@@ -44,6 +47,9 @@ class KeyBar(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._painter = Painter(self)
+
+    def on_mount(self) -> None:
+        self._painter.follow_theme()
 
     def render_line(self, y: int) -> Strip:
         spans = [span for _, line in fitting(self.keys, self.size.width) for span in line]

@@ -63,6 +63,9 @@ class LineList(ScrollView, can_focus=True):
         self._painter = Painter(self)
         self._line_count = 0
 
+    def on_mount(self) -> None:
+        self._painter.follow_theme()
+
     # What subclasses say -------------------------------------------------------------------------------------------
 
     def header(self, width: int) -> Line | None:
@@ -102,7 +105,7 @@ class LineList(ScrollView, can_focus=True):
             return self._painter.strip(line, width)
         head = self.header(self.room)
         if head is not None and y == 0:
-            return self._painter.strip(head, width)
+            return self._painter.strip((Span("  "), *head), width)
         index = y - self._head_lines + self.scroll_offset.y
         if not 0 <= index < self._line_count:
             return self._painter.strip((), width)

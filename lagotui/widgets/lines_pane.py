@@ -23,6 +23,9 @@ class LinesPane(ScrollView, can_focus=True):
         self.border_title = title
         self._painter = Painter(self)
 
+    def on_mount(self) -> None:
+        self._painter.follow_theme()
+
     @property
     def room(self) -> int:
         """Cells for a line."""

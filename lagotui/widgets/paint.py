@@ -16,13 +16,17 @@ class Painter:
 
     def __init__(self, widget: Widget) -> None:
         self._widget = widget
-        self._theme = ""
+        self._variables: dict[str, str] = {}
         self._styles: dict[tuple[str, bool, str], Style] = {}
+
+    def follow_theme(self) -> None:
+        """Draw the widget again whenever the theme changes; call it once the widget is mounted."""
+        self._widget.app.theme_changed_signal.subscribe(self._widget, lambda _: self._widget.refresh())
 
     def style(self, colour: str, *, bold: bool = False, background: str = "") -> Style:
         """Return the style for semantic names; "" takes the widget's own colour."""
-        if self._widget.app.theme != self._theme:
-            self._theme = self._widget.app.theme
+        if self._widget.app.theme_variables is not self._variables:
+            self._variables = self._widget.app.theme_variables
             self._styles.clear()
         key = (colour, bold, background)
         found = self._styles.get(key)
@@ -41,4 +45,4 @@ class Painter:
     def _resolve(self, name: str) -> str | None:
         if not name:
             return None
-        return Color.parse(self._widget.app.theme_variables[name]).hex6
+        return Color.parse(self._variables[name]).hex6

@@ -8,8 +8,7 @@ from lagotui import __version__
 from lagotui.cli import main
 from lagotui.verbs import LATER, VERBS
 from lagotui.verbs.options import parse_run
-
-from .conftest import Lago
+from tests.headless.terminal_user import Lago
 
 
 def test_version_is_told() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from engine.bus import Bus
 from engine.context import TaskContext
+from engine.errors import Cancelled
 from engine.providers.libvirt.private import World, WorldPaths, end_if_idle, end_world, ensure_world, find_world, world_paths
 from engine.providers.libvirt.world_facts import gather_facts
 
@@ -31,6 +32,7 @@ import signal, sys
 from pathlib import Path
 from engine.bus import Bus
 from engine.context import TaskContext
+from engine.errors import Cancelled
 from engine.providers.libvirt.private import ensure_world, world_paths
 with TaskContext.root(Bus(), "start", run_id="r") as ctx:
     world = ensure_world(ctx, world_paths(Path(sys.argv[1])))
@@ -217,3 +219,10 @@ def test_a_daemon_that_dies_is_started_again_and_guests_live_on(world: World, co
     names = [domain.name() for domain in again.listAllDomains()]
     again.close()
     assert names == ["d1"]
+
+
+def test_a_cancelled_start_leaves_nothing(paths: WorldPaths, ctx: TaskContext) -> None:
+    ctx.token.cancel()
+    with pytest.raises(Cancelled):
+        ensure_world(ctx, paths)
+    assert find_world(paths) is None

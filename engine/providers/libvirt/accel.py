@@ -18,6 +18,12 @@ KVM_DEVICE = Path("/dev/kvm")
 KVM_CREATE_VM = 0xAE01
 """_IO(0xAE, 0x01) of linux/kvm.h."""
 
+TCG_MODEL = "qemu64"
+"""Boots on a seventh less CPU time than `max`, measured with the tiny guest (3.4 s to 3.9 s)."""
+
+X86_64_V2 = ("cx16", "lahf_lm", "popcnt", "sse4.1", "sse4.2", "ssse3")
+"""Added to it: systems built for x86-64-v2 (RHEL 9 and its kin) do not start without; costs 6 %."""
+
 VIRTUALISATION_FLAGS = frozenset({"vmx", "svm"})
 """Of Intel and AMD. A kernel may offer /dev/kvm without them (nested, emulated); guests then hang early in their boot."""
 
@@ -41,9 +47,14 @@ class AccelChoice:
         return "kvm" if self.accel is Accel.KVM else "qemu"
 
     def cpu(self) -> etree._Element:
-        """Return the `<cpu>` of a domain: the host's own under KVM, the fullest that TCG emulates otherwise."""
-        mode = "host-passthrough" if self.accel is Accel.KVM else "maximum"
-        return etree.Element("cpu", mode=mode, check="none", migratable="off" if self.accel is Accel.KVM else "on")
+        """Return the `<cpu>` of a domain: the host's own under KVM, else what TCG runs fastest and today's systems accept."""
+        if self.accel is Accel.KVM:
+            return etree.Element("cpu", mode="host-passthrough", check="none", migratable="off")
+        cpu = etree.Element("cpu", mode="custom", match="exact", check="none")
+        etree.SubElement(cpu, "model", fallback="forbid").text = TCG_MODEL
+        for name in X86_64_V2:
+            etree.SubElement(cpu, "feature", policy="require", name=name)
+        return cpu
 
 
 def read_facts() -> KvmFacts:

@@ -315,35 +315,48 @@ def _running_world(ctx: TaskContext, paths: WorldPaths) -> World | None:
 
 
 def _start(ctx: TaskContext, paths: WorldPaths, namespaces: Sequence[str], deadline_s: float, facts: WorldFacts) -> None:
-    """Start a world and wait until its libvirt serves; nothing ties it to us, our terminal or our session."""
+    """Start a world and wait until its libvirt serves; it has a session of its own, so neither our end nor Ctrl-C reaches it."""
     ctx.log("starting the private host")
     ready, tell_ready = os.pipe()
     try:
         init = (sys.executable, "-I", "-S", world_init.__file__, str(paths.folder), str(paths.run), str(tell_ready))
-        with paths.log.open("wb") as log:
-            subprocess.run(
-                ["setsid", "--fork", *namespaces, *init],
-                check=True,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env={"PATH": search_path(), "HOME": str(Path.home()), "LC_ALL": "C"},
-                pass_fds=[tell_ready],
-                timeout=GONE_S,
-            )
-        os.close(tell_ready)
-        tell_ready = -1
-        # Given up or cancelled below, the world goes on starting, and ends itself because nobody holds it.
-        while not select.select([ready], [], [], POLL_S)[0]:
-            ctx.raise_if_cancelled()
-            _raise_if_late(paths, deadline_s)
-        if not os.read(ready, 16):
-            raise explain(facts, _last_words(paths), paths.log)
+        try:
+            process = _spawn([*namespaces, *init], paths, tell_ready)
+        finally:
+            os.close(tell_ready)
+        try:
+            while process.poll() is None and not select.select([ready], [], [], POLL_S)[0]:
+                ctx.raise_if_cancelled()
+                _raise_if_late(paths, deadline_s)
+            if process.poll() is not None or not os.read(ready, 16):
+                raise explain(facts, _last_words(paths), paths.log)
+        except BaseException:
+            _end_group(process)
+            raise
     finally:
-        for descriptor in (ready, tell_ready):
-            if descriptor >= 0:
-                os.close(descriptor)
+        os.close(ready)
+    threading.Thread(target=process.wait, name="world-reaper", daemon=True).start()
+
+
+def _spawn(argv: Sequence[str], paths: WorldPaths, keep: int) -> subprocess.Popen[bytes]:
+    with paths.log.open("wb") as log:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"PATH": search_path(), "HOME": str(Path.home()), "LC_ALL": "C"},
+            pass_fds=[keep],
+            start_new_session=True,
+        )
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what a failed start left: `unshare` forks a helper that waits for ever when its parent fails."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(GONE_S)
 
 
 def _wait_until_ready(ctx: TaskContext, world: World, deadline_s: float) -> None:

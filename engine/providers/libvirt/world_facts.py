@@ -13,7 +13,7 @@ from ...errors import WorldUnavailable
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Added to PATH: ordinary users on Debian do not have them, and libvirtd, dnsmasq and ip live there."""
 
-PROGRAMS = ("setsid", "unshare", "mount", "ip", "virtlogd", "libvirtd", "dnsmasq", "qemu-system-x86_64")
+PROGRAMS = ("unshare", "mount", "ip", "virtlogd", "libvirtd", "dnsmasq", "qemu-system-x86_64")
 USER_PROGRAMS = ("newuidmap", "newgidmap")
 """Needed by everybody but root."""
 

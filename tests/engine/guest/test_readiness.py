@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -57,6 +58,18 @@ def test_a_machine_is_seen_soon_after_it_starts_to_serve(ctx: TaskContext, make_
         done.set()
         booting.join(20)
     assert seen_s - ready_s[0] < 2.0
+
+
+def test_a_forwarded_port_that_swallows_the_first_connection_is_tried_again(
+    ctx: TaskContext, target: SshTarget, serve: Callable[[bytes, bool], int]
+) -> None:
+    ports = [serve(b"", True)]
+
+    class Forwarded(DirectDialer):
+        def connect(self, host: str, port: int, timeout_s: float) -> socket.socket:
+            return DirectDialer().connect(host, ports.pop() if ports else port, timeout_s)
+
+    assert wait_ssh(ctx, target, Forwarded(), deadline_s=20.0, evidence=lambda: RUNNING) < 5.0
 
 
 def test_keys_that_are_installed_late_are_waited_for(ctx: TaskContext, make_sshd: Callable[[], Any]) -> None:

@@ -105,6 +105,11 @@ def test_all_problems_are_reported_at_once() -> None:
     assert [each.code for each in load(text).diagnostics] == ["E101", "E215", "E201", "E208"]
 
 
+def test_wrong_key_of_a_machine_does_not_hide_the_meaning_of_the_others() -> None:
+    text = "domains:\n  a:\n    vcpu: x\n    nics: [{net: l}, {net: m}]\n    disks: [{name: d, type: empty}]\nnets: {l: {}}\n"
+    assert [each.code for each in load(text).diagnostics] == ["E101", "E201", "E102"]
+
+
 def test_fault_behind_an_anchor_is_said_once() -> None:
     machines = "".join(f"  vm{number}: {{nics: [{{net: l}}], disks: *d}}\n" for number in range(5))
     text = "x: &d\n  - {name: a, type: template, template_name: nope}\ndomains:\n" + machines + "nets: {l: {}}\n"
