@@ -30,8 +30,8 @@ usage() {
     cat <<EOF
 usage: ./setup.sh COMMAND
 
-  install   install what lagotui needs: system packages (asks for sudo, only when some are missing)
-            and a virtual environment with the 'lagotui' command in $VENV
+  packages  install the system packages that lagotui needs (asks for sudo, only when some are missing)
+  install   the packages, and a virtual environment with the 'lagotui' command in $VENV
   demo      install; then make two virtual machines and their network from sample_initfiles/hello.yaml
             in $DEMO, show their state, and open the UI when there is a terminal
   test      install; then check style and types, and run all tests, those on real virtual machines too
@@ -49,7 +49,7 @@ EOF
 }
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9]*m//g'; fi; }
-stop() { printf 'setup.sh: %s\n' "$@" >&2; exit 2; }
+stop() { printf 'setup.sh: %s\n' "$1" >&2; shift; printf '  %s\n' "$@" >&2; exit 2; }
 
 # --- system packages ---------------------------------------------------------------------------------------------------------
 
@@ -72,9 +72,9 @@ install_debian() {
     for name in "${MOUNT_POINTS[@]}"; do [ -d "$name" ] || folders+=("$name"); done
     if [ ${#missing[@]} -gt 0 ]; then
         say "installing ${#missing[@]} Debian packages: ${missing[*]}"
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o APT::Sandbox::User=root update
+        as_root apt-get -qq update
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 install "${missing[@]}"
-        folders=()
+        folders=() # packages have made some of them
         for name in "${MOUNT_POINTS[@]}"; do [ -d "$name" ] || folders+=("$name"); done
     fi
     if [ ${#folders[@]} -gt 0 ]; then
@@ -86,17 +86,24 @@ install_debian() {
 require_fedora() {
     local missing=() name
     for name in "${DNF_PACKAGES[@]}"; do rpm -q --quiet --whatprovides "$name" || missing+=("$name"); done
-    [ ${#missing[@]} -eq 0 ] || stop "these packages are missing; install them and run this again:" "  sudo dnf install ${missing[*]}"
+    [ ${#missing[@]} -eq 0 ] || stop "these packages are missing; install them and run this again:" "sudo dnf install ${missing[*]}"
+}
+
+# Guests' network cards need this device. Where udev runs it is open to all; without udev (containers, small VMs) nobody opens it.
+open_tun() {
+    if [ -c /dev/net/tun ] && [ "$(stat -c %a /dev/net/tun)" != 666 ]; then
+        say "opening /dev/net/tun to all users, as udev does where it runs"
+        as_root chmod 666 /dev/net/tun
+    fi
 }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     elif command -v sudo >/dev/null; then
-        sudo "$@" || stop "this failed; run it as root, then run ./setup.sh again:" "  $*"
+        sudo "$@" || stop "'sudo $1' failed; run this as root, then run ./setup.sh again:" "$*"
     else
-        stop "there is no sudo here; run this as root, then run ./setup.sh again:" "  apt-get update && apt-get install --no-install-recommends ${APT_PACKAGES[*]}" \
-            "  mkdir -p ${MOUNT_POINTS[*]}"
+        stop "there is no sudo here; run this as root, then run ./setup.sh again:" "$PWD/setup.sh packages"
     fi
 }
 
@@ -131,6 +138,7 @@ make_venv() { # make_venv EXTRAS: "" or "[dev]"
 
 install_all() {
     install_packages
+    open_tun
     make_venv "${1:-}"
 }
 
@@ -192,6 +200,7 @@ live_from_a_copy() {
 }
 
 case ${1:-} in
+    packages) install_packages ;;
     install) install_all && say "ready: $VENV/bin/lagotui" ;;
     demo) demo ;;
     test) test_all ;;

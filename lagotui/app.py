@@ -19,7 +19,7 @@ from engine.config import load_settings
 from engine.errors import EngineError
 
 from .actions import Scope
-from .bridge import Answered, Bridge, Happened, Refused, RunBegan, RunEnded
+from .bridge import Answered, Bridge, Happened, Refused, RunEnded
 from .exit_codes import ExitCode
 from .foreground import run_in_terminal
 from .keymap import load_keymap
@@ -90,6 +90,7 @@ class LagoTuiApp(App[int]):
         chosen = self._preferences.theme
         if chosen in self._own_themes:
             self.theme = chosen
+        self.theme_changed_signal.subscribe(self, self._remember_theme)
         if self._env:
             self.push_screen(EnvironmentScreen(self.tools, self._env))
         self.call_after_refresh(self._begin)
@@ -106,7 +107,6 @@ class LagoTuiApp(App[int]):
         chosen = self._preferences.theme
         if chosen in self._own_themes and chosen != self.theme:
             self.theme = chosen
-        self.theme_changed_signal.subscribe(self, self._remember_theme)
         keymap, key_problems = load_keymap(self._preferences.keymap_file)
         self.tools.keymap.update(keymap)
         self.set_keymap(keymap)
@@ -163,11 +163,6 @@ class LagoTuiApp(App[int]):
         screen = self.screen
         if isinstance(screen, EnvironmentScreen) and self.store.state.desk(screen.env).gone:
             screen.leave_gone()
-
-    @on(RunBegan)
-    def _run_began(self, message: RunBegan) -> None:
-        for screen in self._desks():
-            screen.sync(Changes(tasks=True, tasks_shape=True))
 
     @on(RunEnded)
     def _run_ended(self, message: RunEnded) -> None:

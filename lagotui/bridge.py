@@ -39,14 +39,6 @@ class Happened(Message):
         self.events = events
 
 
-class RunBegan(Message):
-    """The engine took a request."""
-
-    def __init__(self, request: RunRequest) -> None:
-        super().__init__()
-        self.request = request
-
-
 class RunEnded(Message):
     """A request came to its end."""
 
@@ -159,7 +151,7 @@ class Bridge:
             return tuple(request for request, handle in self._runs if not handle.done)
 
     def submit(self, request: RunRequest) -> None:
-        """Have the engine do it; RunBegan and RunEnded tell the rest."""
+        """Have the engine do it; the bus tells its story, RunEnded its end."""
         self._thread(f"run {request.verb}", lambda: self._run(request))
 
     def cancel(self, request: RunRequest) -> None:
@@ -193,7 +185,6 @@ class Bridge:
             entry = (request, handle)
             with self._lock:
                 self._runs.append(entry)
-            self._post(RunBegan(request))
             self._post(RunEnded(request, None, handle.result()))
         except EngineError as error:
             self._post(RunEnded(request, error))

@@ -1,4 +1,4 @@
-"""The known_hosts file of a prefix: which host key each machine has. We made the keys, so they are known before the first connection."""
+"""The known_hosts file of a prefix: which host key each machine has. The keys that we made are known before the first connection."""
 
 from __future__ import annotations
 

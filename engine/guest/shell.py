@@ -25,6 +25,8 @@ class SshTarget:
     password: str | None
     """None: keys only."""
     known_hosts: Path
+    first_contact: bool = False
+    """Whether we could not give the machine its host key: the first one it shows is recorded, and checked from then on."""
 
 
 def ssh_command(target: SshTarget, proxy_command: tuple[str, ...], words: Sequence[str], tty: bool) -> list[str]:
@@ -80,7 +82,7 @@ def _options(target: SshTarget, proxy_command: tuple[str, ...]) -> list[tuple[st
         ("IdentityAgent", "none"),
         ("UserKnownHostsFile", _quoted_path(target.known_hosts)),
         ("GlobalKnownHostsFile", "/dev/null"),
-        ("StrictHostKeyChecking", "yes"),
+        ("StrictHostKeyChecking", "accept-new" if target.first_contact else "yes"),
         ("HostKeyAlias", target.name),
         ("CheckHostIP", "no"),
         ("UpdateHostKeys", "no"),

@@ -17,7 +17,7 @@ import paramiko
 from ..context import TaskContext
 from ..errors import GuestError, HostKeyChanged, SshRefused
 from .dial import Dialer
-from .hostkeys import HostKey, host_keys_of
+from .hostkeys import HostKey, host_keys_of, remember_host_key
 from .shell import SshTarget
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def log_in(ctx: TaskContext, target: SshTarget, guest: socket.socket, timeout_s:
     client: paramiko.Transport | None = None
     try:
         known = host_keys_of(target.known_hosts, target.name)
-        if not known:
+        if not known and not target.first_contact:
             raise HostKeyChanged(
                 f"'{target.name}': no host key is recorded in '{target.known_hosts}', so it cannot be told from another",
                 hint="the record was removed or the machine was made elsewhere: make the environment again",
@@ -166,7 +166,10 @@ def _shake_hands(ctx: TaskContext, target: SshTarget, client: paramiko.Transport
     _await(ctx, target, client, event, deadline_s, "agree on a session")
     shown_key = client.get_remote_server_key()
     shown = HostKey(shown_key.get_name(), shown_key.get_base64())
-    if shown not in known:
+    if not known:
+        remember_host_key(target.known_hosts, (target.name, target.address), f"{shown.type} {shown.data}")
+        ctx.log(f"'{target.name}' shows host key {shown.type} {shown.fingerprint} for the first time: recorded", logging.WARNING)
+    elif shown not in known:
         expected = " or ".join(f"{key.type} {key.fingerprint}" for key in known)
         raise _changed(target, expected, f"{shown.type} {shown.fingerprint}")
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..context import TaskContext
-from ..errors import CommandFailed, TemplateBuildFailed
+from ..errors import CommandFailed, DiskFull, TemplateBuildFailed
 from ..spec import Json
+from ..state.atomic import FULL
 from .tiny_disk import convert_to_qcow2, write_disk
 from .tiny_initramfs import BOOT_MODULES, LATE_MODULES, KernelModules, initramfs
 from .tiny_packages import fetch_packages, unpack
@@ -56,6 +57,10 @@ def build_tiny(ctx: TaskContext, out: Path, work: Path) -> dict[str, Json]:
             kernel_release = _build(ctx, tools, out, work / "packages", Path(scratch))
     except CommandFailed as failed:
         raise TemplateBuildFailed(f"the tiny template cannot be built: {failed.message}", hint=failed.hint) from failed
+    except OSError as failure:
+        if failure.errno in FULL:
+            raise DiskFull(f"the tiny template cannot be built: there is no room under '{work}' or beside '{out}'") from failure
+        raise
     return {**METADATA, "kernel": kernel_release}
 
 

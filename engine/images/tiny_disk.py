@@ -1,4 +1,4 @@
-"""The disk of the tiny template: boot partition and root file system in one image, written by an ordinary user without mounting anything."""
+"""The disk of the tiny template: boot partition and root file system in one image, written by any user, with nothing mounted."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _write_boot_partition(ctx: TaskContext, tools: Mapping[str, str], image: Pat
         run(ctx, [tools["mcopy"], "-m", "-i", drive, file, f"::/{file.name}"], timeout_s=TOOL_TIMEOUT_S, env=environment)
     offset = str(boot.start_mib * MIB)
     search_path = os.pathsep.join((str(Path(tools["mcopy"]).parent), os.environ.get("PATH", os.defpath)))
-    install = [tools["syslinux"], "--install", "--offset", offset, image]
+    install: list[str | Path] = [tools["syslinux"], "--install", "--offset", offset, image]
     run(ctx, install, timeout_s=TOOL_TIMEOUT_S, env={**environment, "PATH": search_path})
 
 
@@ -100,7 +100,21 @@ def _write_root_file_system(ctx: TaskContext, tools: Mapping[str, str], root: Pa
     extended = f"root_owner=0:0,nodiscard,hash_seed={ROOT_UUID},lazy_itable_init=0"
     environment = {"E2FSPROGS_FAKE_TIME": str(at_s), "SOURCE_DATE_EPOCH": str(at_s)}
     image.unlink(missing_ok=True)
-    make = [tools["mke2fs"], "-q", "-t", "ext4", "-O", features, *layout, "-E", extended, "-d", root, image, f"{size_mib}M"]
+    make: list[str | Path] = [
+        tools["mke2fs"],
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        features,
+        *layout,
+        "-E",
+        extended,
+        "-d",
+        root,
+        image,
+        f"{size_mib}M",
+    ]
     run(ctx, make, timeout_s=TOOL_TIMEOUT_S, env=environment)
     commands = inode_commands(root, at_s).encode()
     edited = run(ctx, [tools["debugfs"], "-w", "-f", "-", image], timeout_s=TOOL_TIMEOUT_S, stdin=commands, env=environment)

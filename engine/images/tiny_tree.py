@@ -149,7 +149,7 @@ def _put_programs(ctx: TaskContext, tree: Tree, packages: Path) -> None:
 def _libraries(ctx: TaskContext, loader: Path, packages: Path, program: Path) -> list[Path]:
     """Ask the packages' own dynamic loader what `program` needs, libraries of libraries included."""
     folders = [packages / "lib/x86_64-linux-gnu", packages / "usr/lib/x86_64-linux-gnu"]
-    argv = [loader, "--inhibit-cache", "--library-path", ":".join(map(str, folders)), "--list", program]
+    argv: list[str | Path] = [loader, "--inhibit-cache", "--library-path", ":".join(map(str, folders)), "--list", program]
     try:
         listing = run(ctx, argv, timeout_s=PROGRAM_TIMEOUT_S).text
     except CommandFailed as failed:

@@ -69,7 +69,7 @@ def init_facts(
     ctx: TaskContext, request: InitRequest, spec: EnvSpec, catalogue: Catalogue, store: Store, *, uuid: str, host: str
 ) -> InitFacts:
     """Gather what planning an init needs."""
-    from ..images.disks import probe
+    from ..images.disks import trusted_chain
 
     disks = [disk for machine in spec.machines.values() for disk in machine.disks]
     templates: dict[tuple[str, str | None], ResolvedTemplate] = {}
@@ -87,7 +87,7 @@ def init_facts(
         uuid=uuid,
         host=host,
         templates=templates,
-        image_formats={path: probe(ctx, Path(path)).format for path in files},
+        image_formats={path: trusted_chain(ctx, Path(path), (store.root,))[0].format for path in files},
         set_current=request.set_current,
         bootstrap=not request.skip_bootstrap,
     )

@@ -8,6 +8,7 @@ from ..errors import MachineStateError
 from ..guest.shell import SshTarget
 from ..spec import MachineSpec, MachineStatus
 from ..state.prefix import Prefix
+from .init_steps import seed_path
 from .scope import RunScope
 
 SSH_PORT = 22
@@ -32,6 +33,7 @@ def ssh_target(prefix: Prefix, machine: MachineSpec, settings: Settings) -> SshT
         key_file=prefix.private_key,
         password=machine.ssh_password or settings.ssh_password,
         known_hosts=prefix.known_hosts,
+        first_contact=not seed_path(prefix, machine.name).exists(),
     )
 
 

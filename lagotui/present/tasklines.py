@@ -123,7 +123,7 @@ def _ink(level: int) -> Ink:
 def running_lines(tree: TaskTree, *, now_s: float, width: int, limit: int) -> list[str]:
     """Return one line for each task that runs now and waits for none below it; at most `limit`, the oldest first."""
     leaves = [node for node in tree.walk() if node.running and not any(tree.nodes[child].running for child in node.children)]
-    lines = [f"… {node.name}{_progress(node)}  {clock(now_s - node.started_at_s)}"[:width] for node in leaves[:limit]]
+    lines = [f"… {node.name}  {clock(now_s - node.started_at_s)}{_progress(node)}"[:width] for node in leaves[:limit]]
     if len(leaves) > limit:
         lines[-1] = f"… and {len(leaves) - limit + 1} more"[:width]
     return lines
@@ -133,11 +133,12 @@ def _progress(node: TaskNode) -> str:
     progress = node.progress
     if progress is None:
         return ""
-    amount = _amount(progress.done, progress.unit)
-    if progress.total:
-        amount = f"{amount} of {_amount(progress.total, progress.unit)} ({progress.done / progress.total:.0%})"
-    note = " ".join(progress.note.split())
-    return f"  {amount}  {note}" if note else f"  {amount}"
+    amount = ""
+    if progress.unit != "s":  # the clock says it
+        amount = _amount(progress.done, progress.unit)
+        if progress.total:
+            amount = f"{amount} of {_amount(progress.total, progress.unit)} ({progress.done / progress.total:.0%})"
+    return "".join(f"  {part}" for part in (amount, " ".join(progress.note.split())) if part)
 
 
 def _amount(value: float, unit: str) -> str:

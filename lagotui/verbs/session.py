@@ -33,7 +33,7 @@ TICK_S = 0.1
 
 
 class Interrupted(Exception):
-    """A signal ended the verb, after its run was rolled back."""
+    """A signal ended the verb, after unfinished work was rolled back."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
@@ -109,7 +109,7 @@ class Session:
 
         Raises:
             EngineError: what the run raised.
-            Interrupted: Ctrl-C, SIGTERM or SIGHUP came, and what the run did has been rolled back.
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP came, and unfinished work has been rolled back.
         """
         events = self.engine.bus.subscribe()
         with _watched() as signals:
@@ -139,7 +139,7 @@ class Session:
         if again:
             self.voice.note(f"{name}: still rolling back; if this run is killed, 'lagotui --run recover' puts things right")
         else:
-            self.voice.note(f"{name}: cancelling; what this run has done is rolled back")
+            self.voice.note(f"{name}: cancelling; unfinished work is rolled back")
             handle.cancel()
 
 
@@ -155,7 +155,7 @@ def _result(handle: RunHandle[T], signals: _Signals) -> T:
     except Cancelled as cancelled:
         if not signals.first:
             raise
-        raise Interrupted(signals.first, "cancelled, and rolled back") from cancelled
+        raise Interrupted(signals.first, "cancelled; unfinished work was rolled back") from cancelled
     if signals.first:
         raise Interrupted(signals.first, "the cancel came too late: the run had come to its end")
     return result

@@ -31,7 +31,7 @@ ODD_VALUES = (
     "\x07bell and \x7f delete",
 )
 
-PARSERS = [["busybox", "awk"], ["mawk"], ["gawk", "-b"]]
+PARSERS = [["busybox", "awk"], ["mawk"]]
 
 
 def seed(**values: object) -> Seed:
@@ -143,7 +143,7 @@ def guest_calls(parser: list[str], tmp_path: Path, user: bytes, meta: bytes = b"
     """Run the guest's own reader; return the calls that it prints, in words."""
     (tmp_path / "meta-data").write_bytes(meta)
     (tmp_path / "user-data").write_bytes(user)
-    argv = [*parser, "-f", GUEST_DIR / "seed.awk", tmp_path / "meta-data", tmp_path / "user-data"]
+    argv: list[str | Path] = [*parser, "-f", GUEST_DIR / "seed.awk", tmp_path / "meta-data", tmp_path / "user-data"]
     printed = subprocess.run(argv, check=True, capture_output=True, timeout=20, env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}).stdout
     words = shlex.split(printed.decode().replace("\nseed_", "\n; seed_"))
     calls: list[list[str]] = [[]]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import stat
 import struct
 import subprocess
@@ -48,7 +49,7 @@ def ctx() -> Iterator[TaskContext]:
 def test_missing_programs_are_named_with_the_command_that_installs_them(tmp_path: Path) -> None:
     for name in ("apt-cache", "apt-get", "dpkg-deb", "mke2fs", "debugfs", "qemu-img", "syslinux"):
         (tmp_path / name).touch(0o755)
-    with pytest.raises(TemplateBuildFailed, match="'mformat', 'mcopy'.* not installed") as failure:
+    with pytest.raises(TemplateBuildFailed, match=r"'mformat', 'mcopy'.* not installed") as failure:
         find_tools(str(tmp_path))
     assert failure.value.hint.startswith("sudo apt-get install mtools")
 
@@ -96,6 +97,14 @@ def test_modules_come_after_what_they_depend_on(ctx: TaskContext, kernel: Path) 
     assert list(KernelModules(kernel).load_order(ctx, ["virtio_net", "ext4"])) == ["virtio", "virtio_pci", "virtio_net"]
 
 
+def test_compressed_modules_are_unpacked(ctx: TaskContext, kernel: Path) -> None:
+    plain = kernel / "lib/modules/6.1.0/kernel/virtio.ko"
+    code = plain.read_bytes()
+    plain.with_suffix(".ko.xz").write_bytes(lzma.compress(code))
+    plain.unlink()
+    assert KernelModules(kernel).load_order(ctx, ["virtio"]) == {"virtio": code}
+
+
 def test_unknown_module_is_an_error(ctx: TaskContext, kernel: Path) -> None:
     with pytest.raises(TemplateBuildFailed, match="no module 'isofs'"):
         KernelModules(kernel).load_order(ctx, ["isofs"])
@@ -122,7 +131,8 @@ def test_initramfs_is_the_same_for_the_same_parts() -> None:
 
 
 def newc_entries(archive: bytes) -> dict[str, tuple[int, bytes]]:
-    entries, at = {}, 0
+    entries: dict[str, tuple[int, bytes]] = {}
+    at = 0
     while True:
         assert archive[at : at + 6] == b"070701"
         fields = [int(archive[at + 6 + 8 * number : at + 14 + 8 * number], 16) for number in range(13)]

@@ -64,8 +64,8 @@ def test_a_signal_cancels_and_rolls_back(signum: signal.Signals, code: int, lago
     lago.wait_ready = lambda ctx, scope, machine: _signal_and_wait(ctx, signum)
     outcome = lago("up")
     assert outcome.code == code
-    assert "cancelling; what this run has done is rolled back" in outcome.err
-    assert outcome.err.endswith("error: cancelled, and rolled back\n")
+    assert "cancelling; unfinished work is rolled back" in outcome.err
+    assert outcome.err.endswith("error: cancelled; unfinished work was rolled back\n")
 
 
 def _signal_and_wait(ctx: TaskContext, signum: signal.Signals) -> None:

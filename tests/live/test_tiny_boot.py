@@ -207,7 +207,7 @@ def test_same_packages_make_the_same_image(tiny_image: Path, tmp_path: Path, tmp
     work = Path(cache) if cache else tmp_path / "work"
     with TaskContext.root(Bus(), "build tiny", run_id="test") as ctx:
         build_tiny(ctx, tmp_path / "again.qcow2", work)
-    compare = ["cmp", tmp_path / "again.qcow2", tiny_image]
+    compare: list[str | Path] = ["cmp", tmp_path / "again.qcow2", tiny_image]
     assert subprocess.run(compare, capture_output=True, text=True).stdout == ""
 
 

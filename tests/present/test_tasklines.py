@@ -129,9 +129,16 @@ def test_running_lines_name_the_innermost_tasks_with_their_progress() -> None:
     for event in [begin("1", "a"), begin("2", "Copy", "1"), begin("3", "Wait", "1", at_s=5), progress]:
         list(lines.lines(event))
     assert running_lines(lines.tree, now_s=10, width=80, limit=5) == [
-        "… Copy  1.0 MiB of 4.0 MiB (25%)  tiny  0:00:10",
+        "… Copy  0:00:10  1.0 MiB of 4.0 MiB (25%)  tiny",
         "… Wait  0:00:05",
     ]
+
+
+def test_seconds_are_told_by_the_clock_alone() -> None:
+    lines = TaskLines()
+    for event in [begin("1", "Wait"), TaskProgress(task_id="1", done=7, total=600, unit="s", note="no lease yet")]:
+        list(lines.lines(event))
+    assert running_lines(lines.tree, now_s=7, width=80, limit=5) == ["… Wait  0:00:07  no lease yet"]
 
 
 def test_running_lines_keep_to_their_limit_and_width() -> None:

@@ -76,6 +76,8 @@ class FakeEngine:
         self.handles: list[FakeHandle] = []
         self.problem: EngineError | None = None
         """What every look raises."""
+        self.losses_known = threading.Event()
+        self.losses_known.set()
         self.watched: list[str] = []
         self.stats_calls = 0
         self.closed = False
@@ -102,6 +104,7 @@ class FakeEngine:
         self.watched.append(str(env.path))
 
     def losses(self, env: Prefix) -> list[str]:
+        self.losses_known.wait(10)
         state = self.states[str(env.path)]
         return [f"{len(state.machines)} machines with their disks: {', '.join(state.machines)}", f"the folder {env.path}"]
 
