@@ -6,6 +6,7 @@ import os
 import termios
 import threading
 import tty
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ _CHUNK = 4096
 def bridge(stream: ConsoleStream, keyboard: int, screen: int) -> None:
     """Connect a console with the terminal until Ctrl-] or until the machine closes it."""
     before = termios.tcgetattr(keyboard)
-    wake_reader, wake_writer = os.pipe()
-    threading.Thread(target=_copy_output, args=(stream, screen, wake_writer), daemon=True).start()
+    open_while_output, output_ends = os.pipe()
+    threading.Thread(target=_copy_output, args=(stream, screen, output_ends), daemon=True).start()
     try:
         tty.setraw(keyboard)
         _send(stream, b"\r")
-        _copy_keys(stream, keyboard, wake_reader)
+        _copy_keys(stream, keyboard, open_while_output)
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        os.close(open_while_output)
 
 
 def _copy_keys(stream: ConsoleStream, keyboard: int, ended: int) -> None:
@@ -49,6 +51,10 @@ def _send(stream: ConsoleStream, data: bytes) -> None:
 
 
 def _copy_output(stream: ConsoleStream, screen: int, ended: int) -> None:
-    while data := stream.recv(_CHUNK):
-        os.write(screen, data)
-    os.write(ended, b".")
+    """Copy until the machine or we close the console; then close `ended`, which wakes who waits for keys."""
+    try:
+        with suppress(OSError):  # closed while we wait on it: the session is over
+            while data := stream.recv(_CHUNK):
+                os.write(screen, data)
+    finally:
+        os.close(ended)

@@ -28,7 +28,7 @@ SHELLS = {"os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatus
 SHELL_PROGRAMS = {"sh", "bash", "/bin/sh", "/bin/bash"}
 
 UNSAFE_TEXT = {
-    re.compile(r"StrictHostKeyChecking[\"',=\s]+(?:no|off|accept-new)\b"): "switches host key checking off",
+    re.compile(r"StrictHostKeyChecking[\"',=\s]+(?:no|off)\b"): "switches host key checking off",
     re.compile(r"UserKnownHostsFile[\"',=\s]+/dev/null"): "throws known hosts away",
     re.compile(r"\b(?:AutoAddPolicy|WarningPolicy)\b"): "accepts any host key",
     re.compile(r"\byaml\.(?:load|load_all|full_load|unsafe_load)\(|\b(?:C?FullLoader|C?UnsafeLoader)\b"): "reads YAML unsafely",

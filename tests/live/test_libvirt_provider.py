@@ -272,6 +272,17 @@ def test_snapshot_is_quiesced_by_the_agent(site: Site) -> None:
     assert not [message for message in said if "power cut" in message]
 
 
+def test_hung_agent_costs_seconds_and_not_the_snapshot(site: Site) -> None:
+    with Terminal(site, "vm1") as terminal:
+        terminal.login()
+        terminal.type("kill -STOP $(pidof qemu-ga); echo stop''ped")
+        terminal.expect("stopped", 20)
+        site.provider.snapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "hung"))
+        terminal.type("kill -CONT $(pidof qemu-ga); sleep 3; echo still > /root/writes; sync; echo writ''ten")
+        terminal.expect("written", 30)
+    site.provider.unsnapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "hung"))
+
+
 def test_machine_whose_disk_is_missing_is_refused_in_libvirts_words(site: Site) -> None:
     lost = replace(site.machines["vm1"], name="vm9", nics=(), disks=(replace(site.machines["vm1"].disks[0], path="/nowhere/lost.qcow2"),))
     with pytest.raises(HostRefused, match=r"cannot start machine 'vm9': libvirt says '.*lost\.qcow2"):

@@ -5,8 +5,21 @@ from __future__ import annotations
 import pytest
 
 from lagotui.present.cells import (
-    Column, Row, Span, age_text, clean, duration_text, filter_rows, fit, lay_out, line_len, meter, size_text, sparkline, text_of,
-)  # fmt: skip
+    Column,
+    Row,
+    Span,
+    age_text,
+    clean,
+    duration_text,
+    filter_rows,
+    fit,
+    lay_out,
+    line_len,
+    meter,
+    size_text,
+    sparkline,
+    text_of,
+)
 
 
 def test_fit_cuts_with_an_ellipsis_to_the_exact_width() -> None:
@@ -74,4 +87,4 @@ def test_age(seconds: float, text: str) -> None:
 
 
 def test_clean_takes_control_characters_out() -> None:
-    assert clean("a\x1b[31mb\tc\r\n") == "a [31mb   c  "
+    assert clean("a\x1b[31mb\tc\r\n") == "a [31mb c  "

@@ -199,7 +199,7 @@ def a_machine(name: str, octet: int, *, memory_mib: int = 1024, snapshots: Seque
         disks=(disk, data) if name.startswith("db") else (disk,),
         groups=tuple(groups),
         mgmt_net="lago",
-        snapshots={each: (disk,) for each in snapshots},
+        snapshots=dict.fromkeys(snapshots, (disk,)),
     )
 
 

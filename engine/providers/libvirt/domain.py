@@ -60,7 +60,8 @@ def stop_machine(conn: libvirt.virConnect, env: EnvRef, name: str) -> bool:
     try:
         domain.destroy()
     except libvirt.libvirtError as error:
-        if find(conn, env, name) is not None:
+        # It may have ended by itself, or by another run, at this moment.
+        if not is_code(error, libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
             raise refused(f"cannot stop machine '{name}'", error) from error
     return True
 

@@ -18,7 +18,8 @@ def start_net(conn: libvirt.virConnect, env: EnvRef, net: NetSpec, nets: Mapping
     Raises:
         HostRefused: the host cannot make it, or somebody else's network has its name.
     """
-    if _find(conn, env, net.name) is not None:
+    found = _find(conn, env, net.name)
+    if found is not None and found.isActive():
         return False
     xml = network_xml(env, net, nets)
     try:
@@ -43,7 +44,8 @@ def stop_net(conn: libvirt.virConnect, env: EnvRef, name: str) -> bool:
     try:
         network.destroy()
     except libvirt.libvirtError as error:
-        if _find(conn, env, name) is not None:
+        # Another run may be removing it at this moment: not active any more, but still in the list.
+        if not is_code(error, libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID):
             raise refused(f"cannot stop net '{name}'", error) from error
     return True
 

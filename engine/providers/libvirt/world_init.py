@@ -36,6 +36,7 @@ LOCK_WAIT_S = 10.0
 MOUNT_TIMEOUT_S = 20.0
 
 RUN = Path("/run/libvirt")
+QEMU_USER = "libvirt-qemu"
 BINDS = {"etc": "/etc/libvirt", "varlib": "/var/lib/libvirt", "varlog": "/var/log/libvirt", "varcache": "/var/cache/libvirt"}
 FRESH = ("etc", "varlib", "varlog")
 """Emptied at every start; varcache stays, so that qemu is probed once."""
@@ -226,6 +227,7 @@ def run(*argv: str) -> None:
 def make_mounts(folder: Path, run_folder: Path) -> None:
     for name, place in BINDS.items():
         run("mount", "--bind", str(folder / name), place)
+    name_qemu_user(folder)
     resolver = Path("/etc/resolv.conf").resolve()
     descriptor = os.open(run_folder, os.O_RDONLY | os.O_DIRECTORY)
     run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
@@ -240,6 +242,19 @@ def make_mounts(folder: Path, run_folder: Path) -> None:
         resolver.parent.mkdir(parents=True, exist_ok=True)
         resolver.touch()
     show_our_interfaces()
+
+
+def name_qemu_user(folder: Path) -> None:
+    """Show a user and a group `libvirt-qemu` inside: libvirt does not start without, although qemu.conf names another, and only the
+    package of the system's daemon makes them."""
+    entries = {"passwd": f"{QEMU_USER}:x:65534:65534::/nonexistent:/usr/sbin/nologin", "group": f"{QEMU_USER}:x:65534:"}
+    for name, entry in entries.items():
+        known = Path("/etc") / name
+        text = known.read_text()
+        if not any(line.startswith(f"{QEMU_USER}:") for line in text.splitlines()):
+            shown = folder / "etc" / name
+            shown.write_text(f"{text.rstrip()}\n{entry}\n")
+            run("mount", "--bind", str(shown), str(known))
 
 
 def show_our_interfaces() -> None:
