@@ -92,6 +92,8 @@ class Runner:
             RecoveryFailed: a step failed, and taking something back failed as well; the journal stays for `recover`.
         """
         await asyncio.gather(*(self._run_step(step) for step in self._steps))
+        if self._ctx.cancelled and self._first_failure is None and self._plan.recovery is Recovery.UNDO:
+            self._first_failure = Cancelled()  # asked for during a step that could not stop on the way
         if self._first_failure is None:
             self._journal.end(Outcome.OK)
             return

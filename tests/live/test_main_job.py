@@ -91,21 +91,24 @@ def test_a_machine_that_answers_with_another_host_key_is_refused(ordinary: Perso
     assert "host key" in said.lower()
 
 
-def test_ctrl_c_in_the_middle_of_up_rolls_back_or_says_what_stays(ordinary: Person) -> None:
+@pytest.mark.parametrize(
+    ("verb", "moment", "left"), [("up", "Create disks", None), ("start", "Starting VM one", "down"), ("up", "Wait for ssh", "running")]
+)
+def test_ctrl_c_rolls_back_what_has_not_come_to_its_end(ordinary: Person, verb: str, moment: str, left: str | None) -> None:
     ordinary.write("LagoInitFile", ONE)
-    process = ordinary.popen("--run", "start")
-    process.communicate()
-    ordinary.lago("init")
-    process = ordinary.popen("--run", "up")
+    if verb == "start":
+        ordinary.lago("init")
+    process = ordinary.popen("--run", verb)
     assert process.stderr is not None
-    for line in process.stderr:
-        if "Starting VM" in line:
-            break
+    assert any(moment in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
-    ordinary.lago("start")
-    ordinary.lago("destroy", "-y")
+    if left is None:
+        assert not (ordinary.home / ".lago").exists()
+    else:
+        assert ordinary.status()["VMs"]["one"]["status"] == left
+        ordinary.lago("destroy", "-y")
     assert ordinary.wait_gone() == []
 
 
@@ -153,7 +156,8 @@ def test_two_inits_at_once_make_one_environment(ordinary: Person) -> None:
 
 
 def test_a_machine_that_never_answers_is_explained(ordinary: Person) -> None:
-    ordinary.write("LagoInitFile", ONE.replace("vcpu: 1", "vcpu: 1, boot_time_sec: 12").replace("type: template", "type: empty, size: 1G"))
+    empty = ONE.replace("vcpu: 1", "vcpu: 1\n    boot_time_sec: 12").replace("template_name: tiny, type: template", "type: empty, size: 1G")
+    ordinary.write("LagoInitFile", empty)
     said = ordinary.lago("up", code=2)
     assert "did not let us in by ssh within 12 s" in said
     assert "running" in said

@@ -14,6 +14,7 @@ from ..base import ConsoleStream, DiskOverlay, HostInfo, MachineStats, StatusCha
 from . import capacity, console, domain, network, snapshot, stats
 from .accel import AccelChoice
 from .hosts import HostChoice, HostKind
+from .metadata import Tag, domain_uuid, network_uuid
 from .session import Session
 from .watch import Watch
 
@@ -29,6 +30,8 @@ class LibvirtProvider:
         self._session = session
         self._choice = choice
         self._accel = accel
+        self._ours: dict[str, Tag] = {}
+        """libvirt's UUID → whose it is, for what was started from here: it may be gone before a watcher could look."""
 
     # --- what it is ------------------------------------------------------------------------------------------------
 
@@ -55,6 +58,7 @@ class LibvirtProvider:
 
     def start_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
         ctx.raise_if_cancelled()
+        self._ours[network_uuid(env, net.name)] = Tag(env.uuid, env.prefix, net.name)
         if not self._session.connect(ctx).call(lambda conn: network.start_net(conn, env, net, nets)):
             ctx.log(f"net '{net.name}' is up already")
 
@@ -64,6 +68,7 @@ class LibvirtProvider:
 
     def start_machine(self, ctx: TaskContext, env: EnvRef, machine: MachineSpec, seed: Path | None) -> None:
         ctx.raise_if_cancelled()
+        self._ours[domain_uuid(env, machine.name)] = Tag(env.uuid, env.prefix, machine.name)
         virt_type, cpu = self._accel.virt_type, self._accel.cpu()
         connection = self._session.connect(ctx)
         if not connection.call(lambda conn: domain.start_machine(conn, env, machine, seed, virt_type=virt_type, cpu=cpu)):
@@ -93,7 +98,7 @@ class LibvirtProvider:
             yield from (f"{what} {name}" for name in sorted(self._session.look(partial(tagged, uuid=uuid)) or ()))
 
     def watch(self, on_change: Callable[[StatusChange], None]) -> Callable[[], None]:
-        return Watch(self._session, on_change).end
+        return Watch(self._session, self._ours, on_change).end
 
     # --- snapshots and consoles ------------------------------------------------------------------------------------
 

@@ -22,17 +22,13 @@ from .refusals import is_code, refused
 from .xml_domain import AGENT_CHANNEL
 
 AGENT_TIMEOUT_S = 10
-"""Time that the guest agent gets to freeze the file systems; a guest that is slower is snapshotted as it is."""
+"""Time that the guest agent gets to answer, and to freeze the file systems; a guest that is slower is snapshotted as it is."""
+THAW_TIMEOUT_S = 60
 QEMU_IMG_TIMEOUT_S = 60.0
 MERGE_STALL_S = 60.0
 """A merge that moves no byte for this long is given up."""
 PIVOT_TIMEOUT_S = 30.0
 POLL_S = 0.1
-
-_AGENT_ERRORS = (
-    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
-    libvirt.VIR_ERR_AGENT_UNSYNCED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +127,38 @@ def _take(ctx: TaskContext, domain: libvirt.virDomain, machine: str, xml: str, *
 
 def _take_quiesced(ctx: TaskContext, domain: libvirt.virDomain, machine: str, xml: str, flags: int) -> bool:
     """Take the snapshot with the guest's file systems frozen; returns false when its agent does not serve."""
+    asked_to_freeze = False
     try:
         domain.agentSetResponseTimeout(AGENT_TIMEOUT_S)
+        # A hung agent is found out by a harmless question: a freeze would be carried out when it wakes, with nobody left to thaw.
+        domain.getTime()
+        asked_to_freeze = True
         domain.snapshotCreateXML(xml, flags | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)
     except libvirt.libvirtError as error:
         words = error.get_error_message() or ""
-        if not (is_code(error, *_AGENT_ERRORS) or "agent" in words or "fsfreeze" in words):
+        if asked_to_freeze and not _is_agents_fault(error):
             raise
-        ctx.log(f"the guest agent of '{machine}' did not freeze the file systems ({words}): taken as of a power cut", logging.WARNING)
-        _thaw(ctx, domain, machine)
+        ctx.log(f"the guest agent of '{machine}' does not freeze the file systems ({words}): taken as of a power cut", logging.WARNING)
+        if asked_to_freeze:
+            _thaw(ctx, domain, machine)
         return False
     return True
 
 
+def _is_agents_fault(error: libvirt.libvirtError) -> bool:
+    words = error.get_error_message() or ""
+    return is_code(error, libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED) or "agent" in words or "fsfreeze" in words
+
+
 def _thaw(ctx: TaskContext, domain: libvirt.virDomain, machine: str) -> None:
-    """Take back a freeze that the agent may carry out late."""
+    """Take back a freeze that took too long and may yet be done."""
     try:
+        domain.agentSetResponseTimeout(THAW_TIMEOUT_S)
         domain.fsThaw()
     except libvirt.libvirtError as error:
-        ctx.log(f"the guest agent of '{machine}' did not thaw: {error.get_error_message()}", logging.DEBUG)
+        ctx.log(
+            f"the guest agent of '{machine}' did not thaw, its file systems may stay frozen: {error.get_error_message()}", logging.WARNING
+        )
 
 
 def _merge(ctx: TaskContext, domain: libvirt.virDomain, machine: str, overlay: DiskOverlay) -> None:

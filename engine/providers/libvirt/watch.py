@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import libvirt
@@ -46,8 +46,16 @@ class Watch:
     Whose a domain is stands in its metadata, which cannot be read any more when it is gone: so it is remembered from before.
     """
 
-    def __init__(self, session: Session, on_change: Callable[[StatusChange], None]) -> None:
+    def __init__(self, session: Session, ours: Mapping[str, Tag], on_change: Callable[[StatusChange], None]) -> None:
+        """Begin to watch.
+
+        Args:
+            session: the host.
+            ours: libvirt's UUID → whose it is, as far as the provider knows; it grows.
+            on_change: called on a thread of the host's.
+        """
         self._session = session
+        self._ours = ours
         self._on_change = on_change
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
@@ -65,7 +73,7 @@ class Watch:
 
     def _tell(self, event: HostEvent, status: MachineStatus | bool) -> None:
         known = self._known.get(event.uuid)
-        tag = known.tag if known is not None else self._session.look(lambda conn: _tag_of(conn, event))
+        tag = known.tag if known is not None else self._ours.get(event.uuid) or self._session.look(lambda conn: _tag_of(conn, event))
         if tag is not None:
             self._note({event.uuid: _Known(tag, status)}, tell=True)
 

@@ -126,6 +126,13 @@ def test_a_cancel_stops_running_steps_and_takes_them_back(tmp_path: Path) -> Non
     assert world.happened == ["-a"]
 
 
+def test_a_cancel_during_a_last_step_that_cannot_stop_is_honoured(tmp_path: Path) -> None:
+    world = World(on_start=lambda ctx, name: ctx.token.cancel())
+    with pytest.raises(Cancelled):
+        run(tmp_path, world, step("a"))
+    assert world.happened == ["+a", "-a"]
+
+
 def test_groups_are_tasks_that_end_with_their_last_step(tmp_path: Path) -> None:
     tree = run(tmp_path, World(), step("a", group=("Start vms",)), step("b", "a", group=("Start vms",)))
     assert [(node.depth, node.name, node.running) for node in tree.walk()] == [
