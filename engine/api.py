@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from .bus import Bus
-from .errors import PrefixNotFound, SubnetTaken
+from .errors import PrefixDamaged, PrefixExists, PrefixNotFound, SubnetTaken, UnknownMachine, WorkdirNotFound
 from .events import EnvChanged
 from .plan.destroy import losses, plan_destroy
 from .plan.init import plan_init
@@ -20,8 +20,9 @@ from .spec import EnvRef
 from .state import known
 from .state.locks import lock_holder
 from .state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
+from .state.workdir import resolve
 from .tasks.facts import InitRequest, addressed, init_facts, read_init_file, read_remains, read_state
-from .tasks.runs import Run, RunHandle, Runs, forget_pending, pending_runs, with_workdir
+from .tasks.runs import Run, RunHandle, Runs, forget_pending, half_made, pending_runs, with_workdir
 from .tasks.scope import RunScope, WaitReady
 from .tasks.threads import in_thread
 
@@ -128,7 +129,7 @@ class Engine:
         async def body(run: Run) -> None:
             whole = await in_thread("look", lambda: with_workdir(env))
             state = await in_thread("look", lambda: read_remains(whole, self._hosts.peek, self._default_host))
-            await in_thread("forget", lambda: forget_pending(env.path))  # a destroy takes back everything anyway
+            await in_thread("forget", lambda: forget_pending(env))  # a destroy takes back everything anyway
             await self._do(run, plan_destroy(state))
             self.bus.publish(EnvChanged(env=str(env.path), exists=False))
             await self._release(run, state.host)
@@ -150,6 +151,21 @@ class Engine:
 
     # --- looks: they block, call them from a thread ----------------------------------------------------------------
 
+    def find(self) -> Prefix:
+        """Return the environment that the settings and the current folder point at, also one whose init died in the middle.
+
+        Raises:
+            WorkdirError: there is none.
+        """
+        settings = self.settings
+        try:
+            return resolve(settings.workdir_path, settings.prefix_path, settings.prefix_name)
+        except (WorkdirNotFound, PrefixNotFound):
+            found = half_made(Path.cwd() / (settings.workdir_path or ""), settings.prefix_name)
+            if found is None:
+                raise
+            return found
+
     def environments(self) -> list[KnownEnv]:
         """Return the environments known on this machine, the last used first."""
         return known.known_environments()
@@ -158,8 +174,10 @@ class Engine:
         """Return an environment as it is now.
 
         Raises:
-            PrefixDamaged: its files cannot be read.
+            PrefixDamaged: its files cannot be read, or its init died in the middle.
         """
+        if not is_prefix(env.path) and (pending := self.pending(env)):
+            raise PrefixDamaged(f"'{env.path}' is half made: {pending[0]}", hint="lagotui --run recover")
         return read_state(env, self._hosts.peek, self._default_host, pending=tuple(self.pending(env)), lenient=True)
 
     def pending(self, env: Prefix) -> list[str]:
@@ -287,8 +305,6 @@ class Engine:
         return EnvRef(plan.prefix, plan.uuid)
 
     def _plan_init(self, run: Run, request: InitRequest) -> tuple[Plan, RunScope]:
-        from .errors import PrefixExists
-
         if is_prefix(request.prefix):
             raise PrefixExists(f"'{request.prefix}' is there already")
         catalogue, store = self._images()
@@ -320,8 +336,6 @@ class Engine:
         state = await in_thread("look", lambda: read_state(env, self._hosts.peek, self._default_host))
         unknown = [name for name in machines if name not in state.machines]
         if unknown:
-            from .errors import UnknownMachine
-
             raise UnknownMachine(f"no machine '{unknown[0]}' in '{env.path}'", hint=nearest_hint(unknown[0], state.machines))
         return state
 

@@ -70,10 +70,12 @@ class LagoTuiApp(App[int]):
         """
         shipped, self._problems = load_themes(SHIPPED)
         self._own_themes = {theme.name: theme for theme in shipped}
+        self._ours_only = False
         super().__init__()
         for theme in shipped:
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
+        self._ours_only = True
         self._preferences = preferences
         self._env = env
         self._run_in_foreground = run_in_foreground
@@ -122,8 +124,7 @@ class LagoTuiApp(App[int]):
 
     @property
     def available_themes(self) -> dict[str, Theme]:
-        every = super().available_themes  # before ours is set, the toolkit's own one is looked up
-        return {name: theme for name, theme in every.items() if name in self._own_themes or name == self.theme}
+        return self._own_themes if self._ours_only else super().available_themes
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield SystemCommand("Theme", "Change the colours; yours are read from the config folder.", self.action_change_theme)
@@ -150,8 +151,7 @@ class LagoTuiApp(App[int]):
     @on(Happened)
     def _take_in(self, message: Happened) -> None:
         changes = self.store.apply(message.events)
-        for screen in self._desks():
-            screen.sync(changes)
+        self._desks()[-1].sync(changes)  # those below draw everything when they come back
         self._follow(changes)
 
     def _follow(self, changes: Changes) -> None:

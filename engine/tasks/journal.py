@@ -114,7 +114,7 @@ class DeadRun:
 
 
 def read_dead_run(path: Path) -> DeadRun | None:
-    """Read a journal; None when its run ended, or when it never got as far as its first line."""
+    """Read a journal; None when its run ended or had nothing left to do, or when it never got as far as its first line."""
     header: Json = None
     begun: list[str] = []
     done: set[str] = set()
@@ -131,11 +131,14 @@ def read_dead_run(path: Path) -> DeadRun | None:
             done.add(record["done"])
         elif "undone" in record:
             begun = [step_id for step_id in begun if step_id != record["undone"]]
+            done.discard(record["undone"])
         elif "end" in record:
             return None
     if header is None:
         return None
     plan = Plan.from_json(header["plan"])
+    if all(step.id in done for step in plan.steps if step.journaled):
+        return None  # it died after its last step: nothing is half done
     return DeadRun(path, header["id"], header["pid"], header["at_s"], plan, tuple(dict.fromkeys(begun)), frozenset(done))
 
 

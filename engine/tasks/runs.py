@@ -19,6 +19,7 @@ from ..plan.model import Plan, Recovery, StepKind
 from ..state.home import state_home
 from ..state.locks import prefix_lock
 from ..state.prefix import Prefix
+from ..state.workdir import CURRENT, DEFAULT_WORKDIR
 from . import journal
 from .runlog import RunLog
 from .runner import Runner, recover
@@ -174,10 +175,24 @@ def with_workdir(prefix: Prefix) -> Prefix:
     return replace(prefix, workdir=Path(meant[0])) if meant else prefix
 
 
-def forget_pending(prefix: Path) -> None:
-    """Drop the journals of a prefix that is gone."""
-    for run in pending_runs(prefix):
+def half_made(start: Path, name: str) -> Prefix | None:
+    """Return the prefix that a dead init left below `start` (a workdir, or a folder with a `.lago`), before the workdir could know it."""
+    with contextlib.suppress(FileNotFoundError):
+        for folder in (state_home() / "journal").iterdir():
+            for run in journal.dead_runs(folder):
+                path = Path(run.plan.prefix)
+                near = path.parent in (start, start / DEFAULT_WORKDIR)
+                if run.plan.verb == "init" and near and name in (CURRENT, path.name):
+                    return with_workdir(Prefix.at(path))
+    return None
+
+
+def forget_pending(prefix: Prefix) -> None:
+    """Drop the journals of a prefix that is about to go as a whole."""
+    for run in pending_runs(prefix.path):
         run.path.unlink(missing_ok=True)
+    if prefix.uuid:
+        shutil.rmtree(state_home() / "journal" / prefix.uuid, ignore_errors=True)
 
 
 def _tidy(plan: Plan, book: journal.Journal) -> None:

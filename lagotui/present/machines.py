@@ -15,6 +15,9 @@ from .cells import Column, Line, Row, Span, line_len, load_colour, meter, size_t
 Readings = Sequence[MachineStats]
 """Of one machine, oldest first."""
 
+CELL_SPARKS = 8
+"""Readings in the table's little graph."""
+
 COLUMNS = (
     Column("  Name", 11, 0, 26),
     Column("State", 8, 0, 10),
@@ -130,9 +133,9 @@ def _row(machine: MachineState, readings: Readings) -> Row:
 
 
 def _cpu_cell(readings: Readings) -> Line:
-    history = cpu_history(readings)
+    history = cpu_history(readings[-CELL_SPARKS - 1 :])
     percent = history[-1]
-    return (Span(sparkline(history, 8), load_colour(percent)), Span(f"{percent:4.0f}%"))
+    return (Span(sparkline(history, CELL_SPARKS), load_colour(percent)), Span(f"{percent:4.0f}%"))
 
 
 def _memory_cell(reading: MachineStats) -> Line:
@@ -145,9 +148,9 @@ def _rate_cell(first: float, second: float) -> Line:
 
 
 def _load_lines(readings: Readings, width: int) -> list[Line]:
-    history = cpu_history(readings)
-    last, now = readings[-1], rates(readings[-2], readings[-1])
     room = max(8, width - 13)
+    history = cpu_history(readings[-room - 1 :])
+    last, now = readings[-1], rates(readings[-2], readings[-1])
     share = last.memory_used_mib / max(1, last.memory_mib)
     return [
         _fact("cpu", Span(sparkline(history, room), load_colour(now.cpu_percent)), Span(f"{now.cpu_percent:4.0f}%")),

@@ -93,6 +93,7 @@ class DeskScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.draw()
+        self.query_one(TaskPane).changed(shape=True)
 
     def sync(self, changes: Changes) -> None:
         """Take in what a batch changed."""

@@ -82,7 +82,7 @@ class EnvironmentScreen(DeskScreen):
         every = machines.rows(state, desk.readings) if state else ()
         self._machines.empty = self._teach(desk, self._machines.room)
         self._machines.rows = filter_rows(every, self.pattern)
-        self._machines.border_subtitle = f"/{self.pattern}" if self.pattern else ""
+        self._machines.say_below(f"/{self.pattern}" if self.pattern else "")
         table = self.query_one("#nets", Table)
         table.rows = nets.rows(state) if state else ()
         self.query_one("#top", TopBar).make_line = self._header
@@ -98,7 +98,9 @@ class EnvironmentScreen(DeskScreen):
     def _draw_details(self) -> None:
         pane = self.query_one("#details", LinesPane)
         machine = self._machine
-        pane.border_title = machine.spec.name if machine else ""
+        name = machine.spec.name if machine else ""
+        if pane.border_title != name:
+            pane.border_title = name
         pane.lines = machines.detail_lines(machine, self._desk.readings.get(machine.spec.name, ()), pane.room) if machine else ()
 
     def on_resize(self) -> None:

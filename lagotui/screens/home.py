@@ -61,7 +61,7 @@ class HomeScreen(DeskScreen):
         every = rows(state, self.tools.clock(), os.environ.get("HOME", ""))
         table.empty = self._teach(table.room, filtered=bool(every))
         table.rows = filter_rows(every, self.pattern)
-        table.border_subtitle = f"/{self.pattern}" if self.pattern else ""
+        table.say_below(f"/{self.pattern}" if self.pattern else "")
         self.query_one("#top", TopBar).make_line = self._header
 
     def show_environment(self, env: str) -> None:

@@ -82,9 +82,7 @@ class Session:
         Raises:
             WorkdirError: there is none.
         """
-        from engine.state.workdir import resolve
-
-        return resolve(self.settings.workdir_path, self.settings.prefix_path, self.settings.prefix_name)
+        return self.engine.find()
 
     def workdir(self, start: Path | None = None) -> Workdir:
         """Return the workdir that is found from `start`, by default from where the settings point at.

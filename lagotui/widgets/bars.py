@@ -17,7 +17,7 @@ from .paint import Painter
 class TopBar(Widget):
     """One line, made for the width that there is."""
 
-    make_line: reactive[Callable[[int], Line]] = reactive[Callable[[int], Line]](lambda: _no_line)
+    make_line: reactive[Callable[[int], Line]] = reactive[Callable[[int], Line]](lambda: _no_line, always_update=True)
     """Takes a width, gives the line."""
 
     def __init__(self, *, id: str | None = None) -> None:

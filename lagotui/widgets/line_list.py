@@ -111,6 +111,11 @@ class LineList(ScrollView, can_focus=True):
             return self._painter.strip((), width)
         return self._row_strip(index, width)
 
+    def say_below(self, text: str) -> None:
+        """Write into the lower border; the toolkit draws everything again even when it is the same."""
+        if self.border_subtitle != text:
+            self.border_subtitle = text
+
     def show_line(self, index: int) -> None:
         """Scroll so that a line is in sight."""
         if self.size.height:
@@ -184,5 +189,8 @@ class LineList(ScrollView, can_focus=True):
         self.scroll_relative(y=-3, animate=False)
 
     def _repaint(self, *indices: int) -> None:
+        """Draw some lines again; those that are not on screen cost nothing."""
+        height = self.size.height
         for index in indices:
-            self.refresh(Region(0, index + self._head_lines - self.scroll_offset.y, self.size.width, 1))
+            if -1 <= index - self.scroll_offset.y < height:
+                self.refresh(Region(0, index + self._head_lines - self.scroll_offset.y, self.size.width, 1))

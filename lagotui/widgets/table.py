@@ -51,12 +51,13 @@ class Table(LineList):
             self.cursor = index
 
     def watch_rows(self, old: tuple[Row, ...], new: tuple[Row, ...]) -> None:
+        if [row.key for row in old] == [row.key for row in new]:
+            self._repaint(*(index for index, row in enumerate(new) if row != old[index]))
+            return
         key = old[self.cursor].key if self.cursor < len(old) else ""
-        shape_changed = [row.key for row in old] != [row.key for row in new]
         self.set_line_count(len(new))
-        if shape_changed:
-            self.go_to(key)
-            self.post_message(self.Highlighted(self, self.cursor))
+        self.go_to(key)
+        self.post_message(self.Highlighted(self, self.cursor))
 
     def header(self, width: int) -> Line | None:
         return table_line(self._columns, self._layout(width), header_cells(self._columns)) if self._head else None

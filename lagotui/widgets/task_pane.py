@@ -77,7 +77,7 @@ class TaskPane(LineList):
         roots = roots_of(self._tree, self._env)
         at = self._rows[self.cursor].task_id if self.cursor < len(self._rows) else ""
         self._rows = visible_rows(self._tree, roots, self._folds)
-        self.border_subtitle = summary(self._tree, roots)
+        self.say_below(summary(self._tree, roots))
         self.set_line_count(len(self._rows))
         if self.has_focus:
             self.cursor = next((index for index, row in enumerate(self._rows) if row.task_id == at), self.cursor)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.benchmarks.measure import Figure, Place, init_file, median_s
 
 SSH_LIMIT_S = 120
-TCG = ("-accel", "tcg", "-machine", "pc", "-cpu", "max")
+TCG = ("-accel", "tcg", "-machine", "pc")
 
 
 def measure_init(place: Place) -> list[Figure]:

@@ -192,6 +192,10 @@ def test_start_of_what_is_up_changes_nothing(site: Site) -> None:
     assert site.provider.machine_states(site.env) == {"vm0": MachineStatus.RUNNING, "vm1": MachineStatus.RUNNING}
 
 
+def test_template_below_a_running_machine_keeps_its_owner(site: Site, store: Path) -> None:
+    assert _tiny(store).stat().st_uid == store.stat().st_uid
+
+
 def test_nets_are_up_under_their_own_names(site: Site) -> None:
     assert site.provider.active_nets(site.env) == set(site.nets)
 

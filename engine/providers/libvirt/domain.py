@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import libvirt
-from lxml import etree
 
 from ...errors import HostRefused, MachineStateError
 from ...spec import EnvRef, MachineSpec, MachineStatus
 from .metadata import domain_uuid, read_tag
 from .refusals import foreign, is_code, refused
-from .xml_domain import domain_xml, serial_log
+from .xml_domain import Ground, domain_xml, serial_log
 
 STATUS_OF_STATE = {
     libvirt.VIR_DOMAIN_NOSTATE: MachineStatus.NO_STATE,
@@ -26,9 +25,7 @@ STATUS_OF_STATE = {
 }
 
 
-def start_machine(
-    conn: libvirt.virConnect, env: EnvRef, machine: MachineSpec, seed: Path | None, *, virt_type: str, cpu: etree._Element | None
-) -> bool:
+def start_machine(conn: libvirt.virConnect, env: EnvRef, machine: MachineSpec, seed: Path | None, ground: Ground) -> bool:
     """Start a machine; returns false when it was up already.
 
     Raises:
@@ -36,7 +33,7 @@ def start_machine(
     """
     if find(conn, env, machine.name) is not None:
         return False
-    xml = domain_xml(env, machine, seed, virt_type=virt_type, cpu=cpu)
+    xml = domain_xml(env, machine, seed, ground)
     _fresh_log(serial_log(env, machine.name))
     try:
         conn.createXML(xml, 0)

@@ -13,10 +13,12 @@ from ...spec import EnvRef, MachineSpec, MachineStatus, NetSpec
 from ..base import ConsoleStream, DiskOverlay, HostInfo, MachineStats, StatusChange
 from . import capacity, console, domain, network, snapshot, stats
 from .accel import AccelChoice
+from .chain import chains_of
 from .hosts import HostChoice, HostKind
 from .metadata import Tag, domain_uuid, network_uuid
 from .session import Session
 from .watch import Watch
+from .xml_domain import Ground
 
 SNAPSHOT_TIMEOUT_S = 300.0
 MERGE_TIMEOUT_S = 6 * 3600.0
@@ -69,9 +71,9 @@ class LibvirtProvider:
     def start_machine(self, ctx: TaskContext, env: EnvRef, machine: MachineSpec, seed: Path | None) -> None:
         ctx.raise_if_cancelled()
         self._ours[domain_uuid(env, machine.name)] = Tag(env.uuid, env.prefix, machine.name)
-        virt_type, cpu = self._accel.virt_type, self._accel.cpu()
+        ground = Ground(self._accel.virt_type, self._accel.cpu(), chains_of(ctx, machine))
         connection = self._session.connect(ctx)
-        if not connection.call(lambda conn: domain.start_machine(conn, env, machine, seed, virt_type=virt_type, cpu=cpu)):
+        if not connection.call(lambda conn: domain.start_machine(conn, env, machine, seed, ground)):
             ctx.log(f"machine '{machine.name}' is up already")
 
     def stop_machine(self, ctx: TaskContext, env: EnvRef, name: str) -> None:

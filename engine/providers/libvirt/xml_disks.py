@@ -10,6 +10,7 @@ from lxml import etree
 
 from ...errors import HostRefused
 from ...spec import DiskSpec, MachineSpec
+from .chain import Chains, Layer
 
 IOTHREAD = "1"
 CACHE = "writeback"
@@ -17,7 +18,7 @@ CACHE = "writeback"
 images of snapshots with them. Environments are promised to survive a reboot of their host."""
 
 
-def add_disks(devices: etree._Element, machine: MachineSpec, seed: Path | None) -> None:
+def add_disks(devices: etree._Element, machine: MachineSpec, seed: Path | None, chains: Chains) -> None:
     """Add the disks in the order of the spec, then the seed, then the controllers that they need.
 
     Raises:
@@ -30,22 +31,35 @@ def add_disks(devices: etree._Element, machine: MachineSpec, seed: Path | None) 
         if disk.format == "iso":
             taken.append(_add_cdrom(devices, machine, disk, number, taken))
         else:
-            _add_disk(devices, disk, number)
+            _add_disk(devices, disk, number, chains.get(disk.dev))
     if seed is not None:
         _add_seed(devices, seed, taken)
     if any(_bus_of(dev) == "scsi" for dev in taken):
         _add_scsi_controller(devices, machine)
 
 
-def _add_disk(devices: etree._Element, disk: DiskSpec, number: int) -> None:
+def _add_disk(devices: etree._Element, disk: DiskSpec, number: int, chain: tuple[Layer, ...] | None) -> None:
     bus = _bus_of(disk.dev)
     driver = {"name": "qemu", "type": disk.format, "cache": CACHE, "discard": "unmap"}
     if bus == "virtio":
         driver["iothread"] = IOTHREAD
     element = _add_file(devices, "disk", str(disk.path), driver)
+    if chain is not None:
+        _add_chain(element, chain)
     etree.SubElement(element, "target", dev=disk.dev, bus=bus)
     etree.SubElement(element, "serial").text = str(number)
     etree.SubElement(element, "boot", order=str(number))
+
+
+def _add_chain(disk: etree._Element, chain: tuple[Layer, ...]) -> None:
+    """Say what the disk stands on; the last `<backingStore>` is empty, which ends the chain."""
+    parent = disk
+    for layer in chain:
+        parent = etree.SubElement(parent, "backingStore", type="file")
+        etree.SubElement(parent, "format", type=layer.format)
+        source = etree.SubElement(parent, "source", file=layer.path)
+        etree.SubElement(source, "seclabel", model="dac", relabel="no")
+    etree.SubElement(parent, "backingStore")
 
 
 def _add_cdrom(devices: etree._Element, machine: MachineSpec, disk: DiskSpec, number: int, taken: list[str]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lxml import etree
 
 from ...spec import DEFAULT_MTU, EnvRef, MachineSpec, NicSpec
+from .chain import Chains
 from .metadata import NAMESPACES, domain_uuid, metadata_element
 from .xml_disks import add_disks
 
@@ -20,20 +22,31 @@ def serial_log(env: EnvRef, machine: str) -> Path:
     return Path(env.prefix) / "logs" / f"serial-{machine}.log"
 
 
-def domain_xml(env: EnvRef, machine: MachineSpec, seed: Path | None, *, virt_type: str, cpu: etree._Element | None) -> str:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a machine runs on here."""
+
+    virt_type: str
+    """`kvm` or `qemu`."""
+    cpu: etree._Element | None = None
+    """The `<cpu>` that runs with that type; None leaves it to libvirt."""
+    chains: Chains = field(default_factory=dict)
+    """What its disks stand on."""
+
+
+def domain_xml(env: EnvRef, machine: MachineSpec, seed: Path | None, ground: Ground) -> str:
     """Return what `createXML` takes.
 
     Args:
         env: whose machine it is.
         machine: its disks hold absolute paths and probed formats.
         seed: its NoCloud image.
-        virt_type: `kvm` or `qemu`.
-        cpu: the `<cpu>` that runs on this host with that type; None leaves it to the host.
+        ground: what it runs on.
 
     Raises:
         HostRefused: a disk cannot be attached.
     """
-    root = etree.Element("domain", type=virt_type, nsmap=NAMESPACES)
+    root = etree.Element("domain", type=ground.virt_type, nsmap=NAMESPACES)
     _text(root, "name", env.scoped_name(machine.name))
     _text(root, "uuid", domain_uuid(env, machine.name))
     root.append(metadata_element(env, machine.name))
@@ -41,11 +54,11 @@ def domain_xml(env: EnvRef, machine: MachineSpec, seed: Path | None, *, virt_typ
     _text(root, "vcpu", str(machine.vcpu))
     _text(root, "iothreads", "1")
     _add_platform(root)
-    if cpu is not None:
-        root.append(cpu)
-    _add_clock(root, virt_type)
+    if ground.cpu is not None:
+        root.append(ground.cpu)
+    _add_clock(root, ground.virt_type)
     devices = etree.SubElement(root, "devices")
-    add_disks(devices, machine, seed)
+    add_disks(devices, machine, seed, ground.chains)
     for nic in machine.nics:
         _add_nic(devices, env, nic)
     _add_serial(devices, serial_log(env, machine.name))

@@ -9,12 +9,12 @@ import pytest
 
 from engine.errors import HostRefused, MachineStateError
 from engine.providers.libvirt import domain
-from engine.providers.libvirt.xml_domain import serial_log
+from engine.providers.libvirt.xml_domain import Ground, serial_log
 from engine.spec import EnvRef, MachineSpec, MachineStatus
 
 
 def start(conn: Any, env: EnvRef, machine: MachineSpec) -> bool:
-    return domain.start_machine(conn, env, machine, None, virt_type="test", cpu=None)
+    return domain.start_machine(conn, env, machine, None, Ground("test"))
 
 
 def foreign_domain(conn: Any, name: str) -> None:

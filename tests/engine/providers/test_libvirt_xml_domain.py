@@ -9,19 +9,21 @@ import pytest
 from lxml import etree
 
 from engine.errors import HostRefused
+from engine.providers.libvirt.chain import Chains, Layer
 from engine.providers.libvirt.metadata import Tag, domain_uuid, read_tag
-from engine.providers.libvirt.xml_domain import domain_xml
+from engine.providers.libvirt.xml_domain import Ground, domain_xml
 from engine.spec import DiskSpec, DiskType, EnvRef, MachineSpec, NicSpec
 
 SEED = Path("/work/dir/default/seeds/vm0.iso")
+CHAINS = {"vda": (Layer("/work/dir/default/images/vm0_root.frozen", "qcow2"), Layer("/store/lagotui:tiny:1", "raw"))}
 
 
 def tcg_cpu() -> Any:
     return etree.fromstring('<cpu mode="custom" match="exact"><model fallback="forbid">qemu64</model></cpu>')
 
 
-def parsed(env: EnvRef, machine: MachineSpec, seed: Path | None = None) -> Any:
-    return etree.fromstring(domain_xml(env, machine, seed, virt_type="qemu", cpu=None))
+def parsed(env: EnvRef, machine: MachineSpec, seed: Path | None = None, chains: Chains | None = None) -> Any:
+    return etree.fromstring(domain_xml(env, machine, seed, Ground("qemu", chains=chains or {})))
 
 
 def disk(dev: str, form: str = "qcow2") -> DiskSpec:
@@ -29,21 +31,21 @@ def disk(dev: str, form: str = "qcow2") -> DiskSpec:
 
 
 def test_domain_xml_under_tcg_is_the_golden_one(fixed_env: EnvRef, machine: MachineSpec, golden: Callable[[str, str], None]) -> None:
-    golden("domain-tcg.xml", domain_xml(fixed_env, machine, SEED, virt_type="qemu", cpu=tcg_cpu()))
+    golden("domain-tcg.xml", domain_xml(fixed_env, machine, SEED, Ground("qemu", tcg_cpu(), CHAINS)))
 
 
 def test_domain_xml_under_kvm_is_the_golden_one(fixed_env: EnvRef, machine: MachineSpec, golden: Callable[[str, str], None]) -> None:
     cpu = etree.fromstring('<cpu mode="host-passthrough"/>')
-    golden("domain-kvm.xml", domain_xml(fixed_env, machine, None, virt_type="kvm", cpu=cpu))
+    golden("domain-kvm.xml", domain_xml(fixed_env, machine, None, Ground("kvm", cpu, CHAINS)))
 
 
 def test_domain_xml_is_accepted_by_libvirt(conn: Any, env: EnvRef, machine: MachineSpec) -> None:
-    domain = conn.createXML(domain_xml(env, machine, SEED, virt_type="test", cpu=tcg_cpu()))
+    domain = conn.createXML(domain_xml(env, machine, SEED, Ground("test", tcg_cpu(), CHAINS)))
     assert (domain.name(), domain.UUIDString(), domain.isPersistent()) == ("763e40cc-vm0", domain_uuid(env, "vm0"), 0)
 
 
 def test_domain_keeps_our_tag(conn: Any, env: EnvRef, machine: MachineSpec) -> None:
-    domain = conn.createXML(domain_xml(env, machine, None, virt_type="test", cpu=None))
+    domain = conn.createXML(domain_xml(env, machine, None, Ground("test")))
     assert read_tag(domain.XMLDesc()) == Tag(env.uuid, env.prefix, "vm0")
 
 
@@ -108,3 +110,14 @@ def test_nic_without_address_gets_no_mac(env: EnvRef, machine: MachineSpec) -> N
 def test_names_with_xml_in_them_stay_text(env: EnvRef, machine: MachineSpec) -> None:
     odd = replace(machine, disks=(replace(machine.disks[0], path="/images/<a>&'\".qcow2"),))
     assert parsed(env, odd).find("devices/disk/source").get("file") == "/images/<a>&'\".qcow2"
+
+
+def test_images_below_a_disk_are_left_to_their_owner(env: EnvRef, machine: MachineSpec) -> None:
+    sources = parsed(env, machine, chains=CHAINS).findall("devices/disk//backingStore/source")
+    assert [(source.get("file"), source.find("seclabel").get("relabel")) for source in sources] == [
+        (layer.path, "no") for layer in CHAINS["vda"]
+    ]
+
+
+def test_disk_that_stands_alone_says_so(env: EnvRef, machine: MachineSpec) -> None:
+    assert parsed(env, machine, chains={"vda": ()}).find("devices/disk/backingStore").attrib == {}

@@ -34,6 +34,25 @@ def test_a_dead_run_tells_what_began_and_what_was_done(tmp_path: Path) -> None:
     assert (run.plan, run.begun, run.done) == (PLAN, ("a", "b"), frozenset({"a"}))
 
 
+def test_a_run_that_died_after_its_last_step_has_nothing_left_to_do(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path, "r1", PLAN)
+    for step in STEPS:
+        journal.begin(step)
+        journal.done(step)
+    journal.close()
+    assert dead_runs(tmp_path) == []
+
+
+def test_a_run_that_died_while_it_was_taken_back_is_taken_back_to_the_end(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path, "r1", PLAN)
+    for step in STEPS:
+        journal.begin(step)
+        journal.done(step)
+    journal.undone(STEPS[1])
+    journal.close()
+    assert dead_runs(tmp_path)[0].begun == ("a",)
+
+
 def test_what_was_undone_already_is_not_undone_again(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path, "r1", PLAN)
     for step in STEPS:
