@@ -22,6 +22,9 @@ from typing import Any
 
 import pytest
 
+from engine.providers.base import Accel
+from engine.providers.libvirt.accel import probe_accel
+
 SCRATCH_USER = "lagotui-test"
 REPO = Path(__file__).resolve().parents[2]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -176,18 +179,19 @@ def system_daemon() -> Iterator[None]:
         pytest.skip("the system's libvirt is not open to this user")
     if not shutil.which("libvirtd", path=PATH):
         pytest.skip("libvirtd is not installed")
-    daemons = [
-        subprocess.Popen([name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": PATH})
-        for name in ("virtlogd", "libvirtd")
-    ]
+    if not _has_user("libvirt-qemu") and not _has_user("qemu"):
+        pytest.skip("the package of the system's daemon (libvirt-daemon-system) is not installed")
+    runner = [sys.executable, str(Path(__file__).with_name("system_daemons.py"))]
+    if Path("/dev/kvm").exists() and probe_accel("auto").accel is not Accel.KVM:
+        runner = ["unshare", "--mount", "--propagation", "slave", "--", *runner, "--without-kvm"]
+    daemons = subprocess.Popen(runner, env={"PATH": PATH})
     deadline_s = time.monotonic() + 30
     while not _answers("qemu:///system"):
         assert time.monotonic() < deadline_s, "libvirtd does not answer"
         time.sleep(0.1)
     yield
-    for daemon in reversed(daemons):
-        daemon.terminate()
-        daemon.wait(20)
+    daemons.terminate()
+    daemons.wait(20)
 
 
 @pytest.fixture
@@ -220,6 +224,10 @@ def _clean(person: Person) -> None:
         person.popen("--run", "destroy", "-y", "--all-prefixes").communicate(timeout=VERB_LIMIT_S)
     for pid in _pids_naming(str(person.home)):
         os.kill(pid, signal.SIGKILL)
+
+
+def _has_user(name: str) -> bool:
+    return any(entry.pw_name == name for entry in pwd.getpwall())
 
 
 def _answers(uri: str) -> bool:
