@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..bus import Bus
-from ..context import CancelToken, TaskContext
+from ..context import CancelToken, TaskContext, TaskLogHandler
 from ..errors import EngineError
 from ..plan.model import Plan, Recovery, StepKind
 from ..state.home import state_home
@@ -28,6 +29,9 @@ from .steps import performer
 from .threads import LoopThread, in_thread
 
 T = TypeVar("T")
+
+KEPT_LOGS = 50
+"""Logs of failed runs without a prefix that are kept."""
 
 OUTLIVING_VERBS = frozenset({"init", "destroy"})
 """Verbs whose journal must not stand in the prefix that they make or remove."""
@@ -117,6 +121,7 @@ class Runs:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._loop = LoopThread()
+        self._log_handler = TaskLogHandler()
 
     def start(self, verb: str, title: str, prefix: Path | None, body: Callable[[Run], Awaitable[T]]) -> RunHandle[T]:
         """Begin a run and return at once.
@@ -129,12 +134,15 @@ class Runs:
         """
         from uuid import uuid4
 
+        if self._log_handler not in logging.getLogger().handlers:
+            logging.getLogger().addHandler(self._log_handler)
         run_id = uuid4().hex[:12]
         token = CancelToken()
         future = self._loop.submit(self._drive(run_id, verb, title, prefix, token, body))
         return RunHandle(run_id, title, token, future)
 
     def stop(self) -> None:
+        logging.getLogger().removeHandler(self._log_handler)
         self._loop.stop()
 
     async def _drive(
@@ -144,9 +152,8 @@ class Runs:
             if prefix is not None:
                 await in_thread("lock", lambda: held.enter_context(prefix_lock(prefix, verb)))
             log = RunLog(self._bus, run_id, _log_path(run_id, verb, prefix))
-            held.callback(_keep_log, log, verb, prefix)
-            context = TaskContext.root(self._bus, title, run_id=run_id, env=str(prefix or ""), token=token)
-            with context as ctx:
+            held.enter_context(_logged(log, prefix))
+            with TaskContext.root(self._bus, title, run_id=run_id, env=str(prefix or ""), token=token) as ctx:
                 return await body(Run(ctx, prefix or Path("/")))
 
 
@@ -212,19 +219,32 @@ def _log_path(run_id: str, verb: str, prefix: Path | None) -> Path:
     return state_home() / "logs" / f"{stamp}-{verb}-{run_id}.log"
 
 
-def _keep_log(log: RunLog, verb: str, prefix: Path | None) -> None:
-    """Move the log of an init into the prefix that it made; keep that of a failure where it is."""
-    log.close()
-    if prefix is None or log.path.is_relative_to(prefix):
-        return
-    if (prefix / "initialized").exists():
+@contextlib.contextmanager
+def _logged(log: RunLog, prefix: Path | None) -> Iterator[None]:
+    """Close the log at the end; one outside of its prefix goes into the prefix that was made, and stays only when the run failed."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        log.close()
+        if log.path.is_relative_to(state_home()):
+            _put_away(log.path, prefix, failed)
+
+
+def _put_away(path: Path, prefix: Path | None, failed: bool) -> None:
+    if prefix is not None and (prefix / "initialized").exists():
         kept = prefix / "logs" / "lago.log"
         kept.parent.mkdir(exist_ok=True)
-        with kept.open("ab") as target, log.path.open("rb") as source:
+        with kept.open("ab") as target, path.open("rb") as source:
             shutil.copyfileobj(source, target)
-        log.path.unlink()
+        path.unlink()
+    elif not failed:
+        path.unlink()
+    _prune_logs()
 
 
-def log_of_failed_run(run_id: str) -> Path | None:
-    """Return the log that a failed init or destroy left, None when there is none."""
-    return next((state_home() / "logs").glob(f"*-{run_id}.log"), None)
+def _prune_logs() -> None:
+    logs = sorted((state_home() / "logs").glob("*.log"))
+    for path in logs[:-KEPT_LOGS]:
+        path.unlink(missing_ok=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from engine.api import Engine
+from engine.context import TaskContext
 from engine.errors import (
     Cancelled,
     HashMismatch,
@@ -20,11 +23,13 @@ from engine.errors import (
     SubnetTaken,
     UnknownMachine,
 )
-from engine.events import EnvChanged, MachineChanged, TaskFinished
-from engine.providers.fake import FakeHost
+from engine.events import EnvChanged, MachineChanged, TaskFinished, TaskLog
+from engine.providers.fake import FakeHost, FakeProvider
+from engine.providers.hosts import OneHost
 from engine.spec import MachineStatus
 from engine.state.prefix import Prefix
 from engine.tasks.runs import pending_runs
+from engine.tasks.scope import RunScope
 from tests.engine.bench import HELLO, Bench
 
 
@@ -277,3 +282,20 @@ def test_the_log_of_a_failed_init_is_kept(bench: Bench, template_repo: Path) -> 
         handle.result(60)
     (log,) = (bench.folder / "xdg" / "state" / "lagotui" / "logs").iterdir()
     assert handle.run_id in log.name
+
+
+def test_a_destroy_that_went_well_leaves_no_log(bench: Bench) -> None:
+    bench.engine.destroy(bench.up()).result(60)
+    assert list((bench.folder / "xdg" / "state" / "lagotui" / "logs").iterdir()) == []
+
+
+def test_what_libraries_log_lands_in_the_task_it_happened_in(bench: Bench) -> None:
+    def chatty(ctx: TaskContext, scope: RunScope, machine: str) -> None:
+        logging.getLogger("some.library").warning("look at %s", machine)
+
+    engine = Engine(bench.engine.settings, hosts=OneHost(FakeProvider(bench.host)), wait_ready=chatty)
+    events = engine.bus.subscribe()
+    engine.up(bench.request()).result(60)
+    engine.close()
+    said = {event.message for event in events.take() if isinstance(event, TaskLog) and event.logger == "some.library"}
+    assert said == {"look at vm0", "look at vm1"}
