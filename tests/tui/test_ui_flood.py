@@ -12,38 +12,36 @@ from tests.tui.fake_engine import NOW_S, WEB, FakeEngine, an_env
 
 LINES = 20_000
 GIVE_UP_S = 30.0
-LONGEST_STALL_S = 0.25
-"""Far above what is measured (see the benchmarks), far below what a message for every line costs: seconds."""
+LONGEST_STALL_S = 0.05
+TRIES = 5
+"""The best one counts: on a busy machine a loop stalls for reasons that are not ours."""
 
 
 async def test_twenty_thousand_log_lines_do_not_stop_the_screen(open_desk: Callable[..., Desk]) -> None:
     engine = FakeEngine([an_env()], hold=True)
     async with open_desk(engine, WEB).open() as desk:
         await desk.until_rows("#machines")
-        engine.publish(TaskStarted(at_s=NOW_S, task_id="t", parent_id=None, name="talk", run_id="r", env=WEB))
-        await desk.until(lambda: "t" in desk.app.store.tasks.nodes, "the task")
-        stall_s = await longest_stall_s(desk, lambda: engine.publish(*_lines()))
-        assert stall_s < LONGEST_STALL_S
+        stalls_s = [await longest_stall_s(desk, f"t{number}") for number in range(TRIES)]
+        assert min(stalls_s) < LONGEST_STALL_S
 
 
-async def longest_stall_s(desk: Desk, flood: Callable[[], None]) -> float:
-    """Return the longest time that the UI's loop did not come round while `flood` ran on a thread and was taken in."""
+async def longest_stall_s(desk: Desk, task: str) -> float:
+    """Return the longest time that the UI's loop did not come round while a task talked on a thread."""
+    started = TaskStarted(at_s=NOW_S, task_id=task, parent_id=None, name="talk", run_id=task, env=WEB)
+    desk.engine.publish(started)
+    await desk.until(lambda: task in desk.app.store.tasks.nodes, "the task")
+    lines = [TaskLog(at_s=NOW_S, task_id=task, level=20, logger="x", message=f"line {number}") for number in range(LINES)]
     loop = asyncio.get_running_loop()
     longest_s = 0.0
-    flooder = threading.Thread(target=flood)
+    flooder = threading.Thread(target=lambda: desk.engine.publish(*lines))
     flooder.start()
-    last = f"line {LINES - 1}"
     end_s = loop.time() + GIVE_UP_S
     while loop.time() < end_s:
         before_s = loop.time()
         await asyncio.sleep(0.001)
         longest_s = max(longest_s, loop.time() - before_s - 0.001)
-        node = desk.app.store.tasks.nodes.get("t")
-        if node is not None and node.logs and node.logs[-1].message == last:
+        logs = desk.app.store.tasks.nodes[task].logs
+        if logs and logs[-1] is lines[-1]:
             flooder.join()
             return longest_s
     raise AssertionError("the last line never came")
-
-
-def _lines() -> list[TaskLog]:
-    return [TaskLog(at_s=NOW_S, task_id="t", level=20, logger="x", message=f"line {number}") for number in range(LINES)]
