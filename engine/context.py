@@ -24,9 +24,24 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._children: tuple[CancelToken, ...] = ()
+
+    def child(self) -> CancelToken:
+        """Return a token that is cancelled with this one, and can be cancelled without it."""
+        token = CancelToken()
+        with self._lock:
+            self._children = (*self._children, token)
+        if self.cancelled:
+            token.cancel()
+        return token
 
     def cancel(self) -> None:
         self._event.set()
+        with self._lock:
+            children = self._children
+        for child in children:
+            child.cancel()
 
     @property
     def cancelled(self) -> bool:
@@ -63,6 +78,10 @@ class TaskContext:
         with context._running(name, self.task_id):
             yield context
 
+    def contained(self) -> TaskContext:
+        """Return this task with a token that is cancelled with its own: what is cancelled here does not end the rest of the run."""
+        return TaskContext(self.bus, self.run_id, self.env, self.task_id, self.token.child())
+
     def shielded(self) -> TaskContext:
         """Return this task with a token that nobody cancels: for rolling back after a cancel."""
         return TaskContext(self.bus, self.run_id, self.env, self.task_id, CancelToken())
@@ -70,6 +89,10 @@ class TaskContext:
     def log(self, message: str, level: int = logging.INFO) -> None:
         """Publish one log line of this task."""
         self.bus.publish(TaskLog(task_id=self.task_id, level=level, logger="engine", message=message))
+
+    def tell(self, message: str) -> None:
+        """Publish one line of this task that the user must see: what was decided for them."""
+        self.bus.publish(TaskLog(task_id=self.task_id, level=logging.INFO, logger="engine", message=message, aloud=True))
 
     def progress(self, done: float, total: float | None = None, *, unit: str = "", note: str = "") -> None:
         """Say how far this task is."""

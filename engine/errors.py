@@ -10,6 +10,7 @@ EngineError                     exit 2: the user can do something about it
 │   ├── PrefixDamaged
 │   ├── PrefixBusy              another run holds the prefix
 │   └── UnknownMachine
+├── ChangeRefused               a changed init file would lose something that the user has not agreed to lose
 ├── MachineStateError           the machine is not in the state that the verb needs
 ├── SnapshotError               a snapshot that is missing, or a name that is taken
 ├── LeaseError                  no subnet to be had
@@ -27,6 +28,7 @@ EngineError                     exit 2: the user can do something about it
 │   └── HostRefused             the host said no to one operation
 ├── GuestError                  the guest is there but does not serve
 │   ├── SshTimeout
+│   ├── NotReady                what the init file's `ready` asks for did not come in time
 │   ├── SshRefused
 │   └── HostKeyChanged
 ├── CommandFailed               an external command exited non-zero
@@ -99,6 +101,10 @@ class UnknownMachine(WorkdirError):
     """A machine name that the environment does not have."""
 
 
+class ChangeRefused(EngineError):
+    """A changed init file would lose something, and the user has not agreed to that; nothing was changed."""
+
+
 class MachineStateError(EngineError):
     """The machine is not in the state that the verb needs."""
 
@@ -165,6 +171,10 @@ class GuestError(EngineError):
 
 class SshTimeout(GuestError):
     """ssh did not answer in time; the message says what is known of the machine."""
+
+
+class NotReady(GuestError):
+    """What `ready` of a machine asks for did not hold in time; the message says what is known."""
 
 
 class SshRefused(GuestError):

@@ -53,6 +53,8 @@ class TaskLog(Event):
     """A level of the standard `logging` module."""
     logger: str
     message: str
+    aloud: bool = False
+    """The user must see it, whatever else is hidden."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .exit_codes import ExitCode
+from .streams import secure
 
 RUN = "--run"
 
@@ -28,6 +29,7 @@ example:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: this process's own); return the exit code."""
+    secure()
     words = list(sys.argv[1:] if argv is None else argv)
     if words == ["--version"]:
         sys.stdout.write(f"lagotui {__version__}\n")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
 from .exit_codes import ExitCode
+from .streams import mute
 from .verbs import LATER, VERBS, Command, command
 from .verbs.narration import Narrator, narrator
 from .verbs.options import RunOptions, parse_run, parser_for_run, parser_for_verb
@@ -49,7 +50,7 @@ def _guarded(options: RunOptions, voice: Narrator, open_engine: OpenEngine | Non
     except SystemExit as leave:
         return int(leave.code or 0)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute(sys.stdout)
         return ExitCode.PIPE_CLOSED
     except KeyboardInterrupt:
         voice.failed("interrupted", "", ExitCode.INTERRUPTED)
@@ -63,6 +64,7 @@ def _guarded(options: RunOptions, voice: Narrator, open_engine: OpenEngine | Non
 def _run_verb(options: RunOptions, voice: Narrator, open_engine: OpenEngine | None) -> int:
     from .verbs.session import Session
 
+    _require_folder()
     chosen = _find_command(options, voice)
     if chosen is None:
         return ExitCode.USER_ERROR
@@ -72,6 +74,15 @@ def _run_verb(options: RunOptions, voice: Narrator, open_engine: OpenEngine | No
         return chosen.run(session, arguments)
     finally:
         session.close()
+
+
+def _require_folder() -> None:
+    from engine.errors import WorkdirError
+
+    try:
+        Path.cwd()
+    except FileNotFoundError as gone:
+        raise WorkdirError("the folder that you are in has been removed", hint="cd to one that is there") from gone
 
 
 def _find_command(options: RunOptions, voice: Narrator) -> Command | None:

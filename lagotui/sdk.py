@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from engine import errors, events
-    from engine.api import Engine, InitRequest, RunHandle, TemplateInfo
+    from engine.api import Engine, EnvDiff, InitRequest, LeaseInfo, PlanSummary, RunHandle, TemplateInfo
     from engine.config import Settings, load_settings
+    from engine.initfile import Diagnostic
     from engine.spec import DiskSpec, EnvSpec, MachineSpec, MachineStatus, NetSpec, NicSpec
     from engine.state.env import EnvState, MachineState, NetState
     from engine.state.prefix import Prefix
@@ -33,11 +34,14 @@ __all__ = [
     "SDK",
     "VM",
     "CommandStatus",
+    "Diagnostic",
     "DiskSpec",
     "Engine",
+    "EnvDiff",
     "EnvSpec",
     "EnvState",
     "InitRequest",
+    "LeaseInfo",
     "MachineSpec",
     "MachineState",
     "MachineStatus",
@@ -45,11 +49,13 @@ __all__ = [
     "NetSpec",
     "NetState",
     "NicSpec",
+    "PlanSummary",
     "Prefix",
     "RunHandle",
     "Settings",
     "TaskTree",
     "TemplateInfo",
+    "check",
     "errors",
     "events",
     "init",
@@ -58,8 +64,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "engine.api": ("Engine", "InitRequest", "RunHandle", "TemplateInfo"),
+    "engine.api": ("Engine", "EnvDiff", "InitRequest", "LeaseInfo", "PlanSummary", "RunHandle", "TemplateInfo"),
     "engine.config": ("Settings", "load_settings"),
+    "engine.initfile": ("Diagnostic",),
     "engine.spec": ("DiskSpec", "EnvSpec", "MachineSpec", "MachineStatus", "NetSpec", "NicSpec"),
     "engine.state.env": ("EnvState", "MachineState", "NetState"),
     "engine.state.prefix": ("Prefix",),
@@ -117,6 +124,20 @@ def init(
         engine.close()
         raise
     return SDK(engine, Prefix.at(request.prefix))
+
+
+def check(config: str | Path = "LagoInitFile", text: str | None = None, **settings: object) -> tuple[Diagnostic, ...]:
+    """Return everything there is to say about an init file, in its order: errors, warnings and infos. Nothing is made or started.
+
+    Args:
+        config: the init file.
+        text: its content where it is known already; else the file is read.
+        settings: by the names of the configuration, e.g. `template_repo_path`.
+    """
+    from engine.config import load_settings
+    from engine.tasks.checking import check_file
+
+    return check_file(load_settings(settings, verb="init"), config, text)
 
 
 def load_env(workdir: str | Path | None = None, *, prefix_name: str = "current", **settings: object) -> SDK:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
 from ..spec import Json
 from ..state.atomic import write_bytes
 from .keys import KeyPair
+from .user_data import merged
 
 SEED_LABEL = "cidata"
 """The volume label by which cloud-init's NoCloud knows a seed."""
@@ -38,6 +39,10 @@ class Seed:
     """Of all its NICs; each asks DHCP for its address."""
     runcmd: tuple[str | tuple[str, ...], ...] = ()
     """Run once: a line for the shell, or the words of a command."""
+    user_data: Mapping[str, Json] = field(default_factory=dict)
+    """Of the init file, merged into ours."""
+    network_config: Mapping[str, Json] | None = None
+    """Of the init file; takes the place of ours."""
 
     @property
     def fqdn(self) -> str:
@@ -53,9 +58,11 @@ def seed_files(seed: Seed) -> dict[str, bytes]:
     """Return the files of the seed by name; cloud-init itself takes them as they are."""
     files = {
         "meta-data": _dump({"instance-id": seed.instance_id, "local-hostname": seed.hostname}),
-        "user-data": "#cloud-config\n" + _dump(_user_data(seed)),
+        "user-data": "#cloud-config\n" + _dump(merged(_user_data(seed), seed.user_data)),
     }
-    if seed.macs:
+    if seed.network_config is not None:
+        files["network-config"] = _dump(seed.network_config)
+    elif seed.macs:
         files["network-config"] = _dump(_network_config(seed.macs))
     return {name: text.encode() for name, text in files.items()}
 
@@ -121,7 +128,8 @@ def _dump(data: Json) -> str:
     import yaml
 
     class QuotingDumper(yaml.SafeDumper):
-        pass
+        def ignore_aliases(self, data: object) -> bool:  # a part of the init file that is used twice is written out twice
+            return True
 
     def quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')

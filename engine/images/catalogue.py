@@ -1,23 +1,33 @@
-"""All templates that an init file can name: those of the chosen repository, and the built-in ones that are always there."""
+"""All templates that an init file can name: those of the chosen repository, those that were imported, and the built-in ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from ..context import TaskContext
+from ..context import TaskContext, current_task
+from ..errors import TemplateError
 from ..spec import Json
 from ..state.home import cache_home
 from .copying import digest_file
 from .hashes import Digests
-from .repository import Fetched, Repository, TemplateRef, load_repository, missing
+from .repository import Repository, TemplateRef, load_repository, missing
+from .sources import Fetched, KeptImage
+from .store import Store
 
 BUILT_IN = "lagotui"
 """Name of the built-in repository."""
 
+LOCAL = "local"
+"""Name of the repository of images that the user imported; they are in the store and nowhere else."""
+
 TINY_VERSION = "1"
 """Rises when the builder makes another image, so that a store with the old one gets the new one too."""
+
+STARTER = Path(__file__).with_name("starter") / "repo.json"
+"""Cloud images of the distributions, at their publishers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +47,31 @@ class TinyImage:
 
         return METADATA
 
+    def known(self) -> Mapping[str, Json]:
+        return self.metadata()
+
+    def size(self, ctx: TaskContext) -> int | None:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     repositories: Sequence[Repository]
     """A template is taken from the first one that has its name."""
+    _told: set[str] = field(default_factory=set)
+    """Names of the past whose stand-ins have been announced."""
 
     def find(self, name: str, version: str | None = None) -> TemplateRef:
-        """Return one version of a template, the newest when `version` is None.
+        """Return one version of a template, the newest when `version` is None. Whoever asks by an old name is told what it stands for.
 
         Raises:
             TemplateMissing: nobody has it.
         """
         for repository in self.repositories:
-            if name in repository.templates:
-                return repository.find(name, version)
+            if name in repository.templates or name in repository.aliases:
+                ref = repository.find(name, version)
+                self._tell(name, ref)
+                return ref
         places = " and ".join(repository.place for repository in self.repositories)
         raise missing(f"no template '{name}' in {places}", name, list(self.names()))
 
@@ -62,24 +82,59 @@ class Catalogue:
             found.update(repository.templates)
         return tuple(ref for name in sorted(found) for ref in found[name])
 
+    def aliases(self) -> Mapping[str, str]:
+        """Return other names → the template that each stands for."""
+        found: dict[str, str] = {}
+        for repository in reversed(self.repositories):
+            found = {name: template for name, template in found.items() if name not in repository.templates} | dict(repository.aliases)
+        return found
+
     def names(self) -> Mapping[str, tuple[str, ...]]:
-        """Return name → versions, the newest first: what a check of an init file needs to know."""
+        """Return name → versions, the newest first, other names included: what a check of an init file needs to know."""
         versions: dict[str, tuple[str, ...]] = {}
-        for ref in self.templates():
-            versions[ref.name] = (*versions.get(ref.name, ()), ref.version)
+        for repository in reversed(self.repositories):
+            for alias, template in repository.aliases.items():
+                versions[alias] = tuple(ref.version for ref in repository.templates[template])
+            versions |= {name: tuple(ref.version for ref in refs) for name, refs in repository.templates.items()}
         return versions
 
+    def _tell(self, name: str, ref: TemplateRef) -> None:
+        task = current_task()
+        if task is not None and ref.name != name and name not in self._told:
+            self._told.add(name)
+            task.log(f"template '{name}' is '{ref.name}' here, the nearest that is published today")
 
-def load_catalogue(repo_path: str = "") -> Catalogue:
-    """Return the templates of the repository at `repo_path` ("": none) and the built-in ones.
+
+def load_catalogue(repo_path: str = "", repos: Path | None = None, store: Path | None = None) -> Catalogue:
+    """Return the templates of a repository, the imported ones and the built-in ones.
+
+    Args:
+        repo_path: path, address or name of the repository; "": none.
+        repos: folder where it is looked for by name.
+        store: folder of the store, where the imported images are.
 
     Raises:
         TemplateError: the repository cannot be read or understood.
     """
-    chosen = [load_repository(repo_path)] if repo_path else []
-    return Catalogue((*chosen, _built_in()))
+    chosen = [load_repository(repo_path, repos)] if repo_path else []
+    if chosen and chosen[0].name in (BUILT_IN, LOCAL):
+        raise TemplateError(f"repository {chosen[0].place} is named '{chosen[0].name}', as one of lagotui's own is; give it another name")
+    imported = _imported(Store(store)) if store is not None else None
+    return Catalogue((*chosen, *((imported,) if imported is not None and imported.templates else ()), _built_in()))
 
 
+@cache
 def _built_in() -> Repository:
+    starter = load_repository(str(STARTER))
     tiny = TemplateRef(BUILT_IN, "tiny", TINY_VERSION, 0.0, TinyImage())
-    return Repository(BUILT_IN, "the built-in catalogue", {"tiny": (tiny,)})
+    return Repository(BUILT_IN, "the built-in catalogue", {**starter.templates, "tiny": (tiny,)}, starter.aliases)
+
+
+def _imported(store: Store) -> Repository:
+    found: dict[str, tuple[TemplateRef, ...]] = {}
+    for image in store.listing():
+        if image.repo == LOCAL:
+            ref = TemplateRef(LOCAL, image.name, image.version, image.path.stat().st_mtime, KeptImage(image.path, image.metadata))
+            found[image.name] = (*found.get(image.name, ()), ref)
+    newest_first = {name: tuple(sorted(refs, key=lambda ref: ref.timestamp, reverse=True)) for name, refs in found.items()}
+    return Repository(LOCAL, f"the store '{store.root}'", newest_first)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ..context import TaskContext
 from ..errors import DiskFull, EngineError, TemplateError
-from .hashes import Digests
+from .hashes import Beside, Digests
 
-CHUNK_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 """Bytes between two looks at the cancel flag."""
 
 PROGRESS_PERIOD_S = 0.1
@@ -41,8 +41,11 @@ def copy_sparse(ctx: TaskContext, source: Path, target: Path, digests: Digests |
         if _clone(source_fd, target_fd):
             if digests is not None:
                 _digest(target_fd, size, digests, meter)
+        elif digests is None:
+            _copy_data(source_fd, target_fd, size, None, meter)
         else:
-            _copy_data(source_fd, target_fd, size, digests, meter)
+            with Beside(digests.update) as beside:
+                _copy_data(source_fd, target_fd, size, beside, meter)
         os.fsync(target_fd)
 
 
@@ -116,20 +119,20 @@ def _clone(source_fd: int, target_fd: int) -> bool:
     return True
 
 
-def _copy_data(source_fd: int, target_fd: int, size: int, digests: Digests | None, meter: _Meter) -> None:
+def _copy_data(source_fd: int, target_fd: int, size: int, digests: Beside | None, meter: _Meter) -> None:
     os.ftruncate(target_fd, size)
     for offset, length, is_hole in _pieces(source_fd, size):
         meter.at(offset)
         if is_hole:
             if digests is not None:
-                digests.update(memoryview(_ZEROS)[:length])
+                digests.put(_ZEROS if length == CHUNK_BYTES else _ZEROS[:length])
         elif digests is None and _copy_in_kernel(source_fd, target_fd, offset, length):
             continue
         else:
             data = _read(source_fd, offset, length)
             _write(target_fd, offset, data)
             if digests is not None:
-                digests.update(data)
+                digests.put(data)
     meter.at(size)
 
 
@@ -147,6 +150,11 @@ def _pieces(fd: int, size: int) -> Iterator[tuple[int, int, bool]]:
             length = min(CHUNK_BYTES, end - offset)
             yield offset, length, is_hole
             offset += length
+
+
+def data_pieces(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (offset, length) of the pieces of a file that are no holes."""
+    return ((offset, length) for offset, length, is_hole in _pieces(fd, size) if not is_hole)
 
 
 def _seek(fd: int, offset: int, whence: int, size: int) -> int:
@@ -197,7 +205,8 @@ def _write(fd: int, offset: int, data: bytes) -> None:
 
 
 def _digest(fd: int, size: int, digests: Digests, meter: _Meter) -> None:
-    for offset in range(0, size, CHUNK_BYTES):
-        meter.at(offset)
-        digests.update(_read(fd, offset, min(CHUNK_BYTES, size - offset)))
+    with Beside(digests.update) as beside:
+        for offset in range(0, size, CHUNK_BYTES):
+            meter.at(offset)
+            beside.put(_read(fd, offset, min(CHUNK_BYTES, size - offset)))
     meter.at(size)

@@ -51,7 +51,7 @@ def probe(ctx: TaskContext, path: Path) -> ImageInfo:
         TemplateError: it cannot be read, is no disk image for a machine, or keeps its data in another file.
     """
     path = path.absolute()
-    _refuse_external_data(path)
+    _safe_header(path)
     try:
         found = run(ctx, ["qemu-img", "info", "--force-share", "--output=json", path], timeout_s=INFO_TIMEOUT_S)
     except CommandFailed as failure:
@@ -70,6 +70,16 @@ def probe(ctx: TaskContext, path: Path) -> ImageInfo:
         backing=path.parent / backing if backing else None,
         backing_format=data.get("backing-filename-format"),
     )
+
+
+def format_of(ctx: TaskContext, path: Path) -> str:
+    """Return the format of an image, without a process where its first bytes tell.
+
+    Raises:
+        TemplateError: as `probe` does.
+    """
+    header = _safe_header(path)
+    return "qcow2" if _qcow2_version(header) >= 2 else probe(ctx, path).format
 
 
 def trusted_chain(ctx: TaskContext, path: Path, known: Sequence[Path]) -> tuple[ImageInfo, ...]:
@@ -119,7 +129,7 @@ def make_overlay(ctx: TaskContext, path: Path, backing: Path, backing_format: st
         if parse_size(size) < below:
             raise TemplateError(f"disk '{path}' would be {size}, smaller than its backing image '{backing}' ({below} bytes)")
     options: list[str | Path] = ["-o", "lazy_refcounts=on", "-b", backing, "-F", backing_format]
-    with _replacing(path) as new:
+    with replacing(path) as new:
         _create(ctx, "qcow2", new, options, size)
 
 
@@ -133,7 +143,7 @@ def make_empty(ctx: TaskContext, path: Path, format: str, size: str) -> None:
     if format not in FORMATS:
         raise TemplateError(f"disk '{path}': there are no empty disks of format '{format}'; use qcow2 or raw")
     options = ["-o", "lazy_refcounts=on"] if format == "qcow2" else []
-    with _replacing(path) as new:
+    with replacing(path) as new:
         _create(ctx, format, new, options, str(parse_size(size)))
 
 
@@ -144,8 +154,21 @@ def copy_image(ctx: TaskContext, source: Path, target: Path) -> None:
         TemplateError: `source` cannot be read.
         DiskFull: there is no room.
     """
-    with _replacing(target) as new:
+    with replacing(target) as new:
         copy_sparse(ctx, source, new)
+
+
+def grow(ctx: TaskContext, path: Path, size: str) -> None:
+    """Make the disk `path` larger, as the guest sees it.
+
+    Raises:
+        TemplateError: `size` cannot be read, or is smaller than the disk.
+        DiskFull: there is no room.
+    """
+    info = probe(ctx, path)
+    if parse_size(size) < info.virtual_size:
+        raise TemplateError(f"disk '{path}' would be {size}, smaller than the image that it is made of ({info.virtual_size} bytes)")
+    run(ctx, ["qemu-img", "resize", "-q", "-f", info.format, path, str(parse_size(size))], timeout_s=CREATE_TIMEOUT_S)
 
 
 def parse_size(text: str) -> int:
@@ -167,7 +190,7 @@ def _create(ctx: TaskContext, format: str, path: Path, options: Sequence[str | P
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield the name under which to make what becomes `path` when the block ends well."""
     path = path.absolute()
     new = path.with_name(f".{path.name}.new")
@@ -191,8 +214,8 @@ def _sync_file(path: Path) -> None:
         os.close(fd)
 
 
-def _refuse_external_data(path: Path) -> None:
-    """Look into the header ourselves: qemu-img would open the data file that it names."""
+def _safe_header(path: Path) -> bytes:
+    """Return the first bytes of an image whose data is in itself: qemu-img would open the data file that a header names."""
     try:
         if not (path.is_file() or path.is_block_device()):
             path.stat()
@@ -201,6 +224,10 @@ def _refuse_external_data(path: Path) -> None:
             header = image.read(80)
     except OSError as error:
         raise TemplateError(f"image '{path}' cannot be read: {error.strerror}") from error
-    features = int.from_bytes(header[72:80], "big")
-    if header.startswith(_QCOW2_MAGIC) and int.from_bytes(header[4:8], "big") >= 3 and features & _EXTERNAL_DATA_BIT:
+    if _qcow2_version(header) >= 3 and int.from_bytes(header[72:80], "big") & _EXTERNAL_DATA_BIT:
         raise TemplateError(f"image '{path}' keeps its data in another file; lagotui does not follow that")
+    return header
+
+
+def _qcow2_version(header: bytes) -> int:
+    return int.from_bytes(header[4:8], "big") if header.startswith(_QCOW2_MAGIC) else 0

@@ -1,21 +1,32 @@
-"""Checksums of images: what a sidecar promises, and what the bytes say."""
+"""Checksums of images: what a sidecar or a list of checksums promises, and what the bytes say."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import string
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from ..errors import HashMismatch, TemplateError
 
-ALGORITHM_BY_LENGTH = {40: "sha1", 64: "sha256"}
+ALGORITHM_BY_LENGTH = {40: "sha1", 64: "sha256", 128: "sha512"}
 """Hex digits → algorithm. A `.hash` sidecar does not name its algorithm: the predecessor's is sha1."""
 
 SIDECARS = (".sha256", ".hash")
 """Looked for next to an image; every one that is there must match."""
+
+PIECES_AHEAD = 4
+"""Pieces that may wait for a digest while the next ones are read and written."""
+
+_BSD_LINE = re.compile(r"(?:SHA1|SHA256|SHA512)\s*\((?P<name>[^()]+)\)\s*=\s*(?P<digest>[0-9A-Fa-f]+)\s*")
+_GNU_LINE = re.compile(r"(?P<digest>[0-9A-Fa-f]{40,})\s+\*?(?P<name>\S.*?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +43,51 @@ class Checksum:
             TemplateError: there is no such checksum in it.
         """
         words = text.split()
-        digest = words[0].lower() if words else ""
+        found = cls.of(words[0]) if words else None
+        if found is None:
+            raise TemplateError(
+                f"'{place}' holds no sha1, sha256 or sha512 checksum", hint="write it again with: sha256sum IMAGE > IMAGE.sha256"
+            )
+        return found
+
+    @classmethod
+    def of(cls, text: str) -> Self | None:
+        """Read hex digits, with or without `sha256:` before them; None when they are no checksum."""
+        named, _, digits = text.strip().rpartition(":")
+        digest = digits.lower()
         algorithm = ALGORITHM_BY_LENGTH.get(len(digest))
-        if algorithm is None or not set(digest) <= set(string.hexdigits):
-            raise TemplateError(f"'{place}' holds no sha1 or sha256 checksum", hint="write it again with: sha256sum IMAGE > IMAGE.sha256")
+        if algorithm is None or not set(digest) <= set(string.hexdigits) or named not in ("", algorithm):
+            return None
         return cls(algorithm, digest)
+
+
+def listed(text: str, names: Sequence[str], place: str) -> dict[str, Checksum]:
+    """Read a list of checksums, as sha256sum and its BSD twin write them, signed or not.
+
+    Args:
+        text: of the list.
+        names: files that are looked for.
+        place: of the list, for messages.
+
+    Returns:
+        File → checksum, of those that are listed. When the list names one file only, it is meant for the first of `names`
+        whatever it is called there: links such as `latest` are listed under the name of what they point to.
+
+    Raises:
+        TemplateError: none of the files is listed.
+    """
+    found: dict[str, Checksum] = {}
+    for line in text.splitlines():
+        match = _BSD_LINE.fullmatch(line.strip()) or _GNU_LINE.fullmatch(line.strip())
+        checksum = Checksum.of(match["digest"]) if match else None
+        if match and checksum is not None:
+            found[match["name"].removeprefix("./")] = checksum
+    if len(found) == 1 and not found.keys() & set(names):
+        return {names[0]: next(iter(found.values()))}
+    wanted = {name: found[name] for name in names if name in found}
+    if not wanted:
+        raise TemplateError(f"'{place}' lists no sha1, sha256 or sha512 checksum of '{names[0]}'")
+    return wanted
 
 
 class Digests:
@@ -52,12 +103,37 @@ class Digests:
     def result(self, algorithm: str) -> str:
         return self._running[algorithm].hexdigest()
 
-    def verify(self, expected: tuple[Checksum, ...], what: str) -> None:
+    def verify(self, expected: Sequence[Checksum], what: str) -> None:
         """Raises: HashMismatch: the bytes are others than promised."""
         for checksum in expected:
             found = self.result(checksum.algorithm)
             if found != checksum.digest:
                 raise HashMismatch(f"{what}: {checksum.algorithm} is {found}, but {checksum.digest} was promised")
+
+
+class Beside:
+    """Hands pieces to a function on another thread, in order, so that the caller can go on reading and writing."""
+
+    def __init__(self, take: Callable[[bytes], object]) -> None:
+        self._take = take
+        self._thread = ThreadPoolExecutor(1, "digest")
+        self._waiting: deque[Future[object]] = deque()
+
+    def put(self, piece: bytes) -> None:
+        """Hand a piece over; waits while too many are ahead, and raises what the function raised on an earlier one."""
+        if len(self._waiting) >= PIECES_AHEAD:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._take, piece))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            while kind is None and self._waiting:
+                self._waiting.popleft().result()
+        finally:
+            self._thread.shutdown(cancel_futures=True)
 
 
 def promised(image: Path) -> tuple[Checksum, ...]:

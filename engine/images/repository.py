@@ -11,86 +11,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Protocol, Self
+from typing import Self
+from urllib.parse import quote
 
-from ..context import TaskContext
+from ..context import detached_task
 from ..errors import TemplateError, TemplateMissing
 from ..spec import Json
-from .copying import copy_sparse
-from .hashes import Digests, promised
+from .hashes import Checksum
+from .sources import Fetched, FileImage, HttpImage, ImageSource, beside, plugged_in
+from .web import is_web, read_text, require_web, shown
+
+__all__ = ["Fetched", "FileImage", "HttpImage", "ImageSource", "Repository", "TemplateRef", "load_repository", "missing", "require_name"]
 
 _NAME_FORBIDDEN = frozenset("/:\0")
-_STORE_SUFFIXES = (".hash", ".metadata", ".lock", ".tmp")
+_URL_SAFE = "/%:@+~,;=&!$'()*"
+"""Of a handle, what is written into an address as it is."""
+_STORE_SUFFIXES = (".hash", ".metadata", ".lock", ".tmp", ".part", ".resume")
 """A version may not end so: in the store these are the files beside an image."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What came with an image."""
-
-    metadata: Mapping[str, Json]
-    sha1: str
-    """Of the bytes that were written; the store keeps it beside the image, as the predecessor does."""
-
-
-class ImageSource(Protocol):
-    """Where the image of one template version comes from."""
-
-    def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
-        """Put the image into the new file `out`.
-
-        Raises:
-            TemplateError: it cannot be had, or is not what its checksum promises; `out` is then removed or worthless.
-        """
-        ...
-
-    def metadata(self) -> Mapping[str, Json]:
-        """Return what is known of the image before it is fetched; {} when nothing is.
-
-        Raises:
-            TemplateError: what is known of it cannot be read.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class FileImage:
-    """An image on this machine, with its sidecars beside it."""
-
-    path: Path
-
-    def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
-        if not self.path.is_file():
-            raise TemplateError(f"image '{self.path}' is not there, or is no file")
-        expected = promised(self.path)
-        metadata = self.metadata()
-        digests = Digests({checksum.algorithm for checksum in expected} | {"sha1"})
-        copy_sparse(ctx, self.path, out, digests)
-        digests.verify(expected, f"image '{self.path}'")
-        return Fetched(metadata, digests.result("sha1"))
-
-    def metadata(self) -> Mapping[str, Json]:
-        return _read_metadata(self.path.with_name(self.path.name + ".metadata"))
-
-
-@dataclass(frozen=True, slots=True)
-class HttpImage:
-    """An image on a web server. Known, so that copies of it in the store can be used."""
-
-    url: str
-    repository: Path
-    source: str
-    """Its name in the repository."""
-
-    def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
-        place = _Reader.of(self.repository).place(("sources", self.source, "type"))
-        raise TemplateError(
-            f"{place}: '{self.url}' would have to be downloaded, which this version of lagotui cannot do",
-            hint="download the image with its .hash and .metadata yourself, and name the folder in a source of type 'file'",
-        )
-
-    def metadata(self) -> Mapping[str, Json]:
-        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +54,8 @@ class Repository:
     """Of its file, for messages."""
     templates: Mapping[str, tuple[TemplateRef, ...]] = field(default_factory=dict)
     """Name → versions, the newest first."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Name → the template that it stands for."""
 
     def find(self, name: str, version: str | None = None) -> TemplateRef:
         """Return one version of a template, the newest when `version` is None.
@@ -124,9 +63,9 @@ class Repository:
         Raises:
             TemplateMissing: there is no such template or version.
         """
-        versions = self.templates.get(name)
+        versions = self.templates.get(self.aliases.get(name, name))
         if versions is None:
-            raise missing(f"no template '{name}' in {self.place}", name, list(self.templates))
+            raise missing(f"no template '{name}' in {self.place}", name, [*self.templates, *self.aliases])
         if version is None:
             return versions[0]
         for ref in versions:
@@ -145,49 +84,103 @@ def missing(message: str, name: str, known: Sequence[str]) -> TemplateMissing:
     return TemplateMissing(message)
 
 
-def load_repository(location: str) -> Repository:
+def require_name(name: str) -> None:
+    """Raises: TemplateError: the name of a repository, template or version would be no file name in the store."""
+    if not name or name.startswith(".") or _NAME_FORBIDDEN & set(name) or name.endswith(_STORE_SUFFIXES):
+        raise TemplateError(f"'{name}' cannot be a name: it would be no file name in the store")
+
+
+def load_repository(location: str, repos: Path | None = None) -> Repository:
     """Read a repository.
 
     Args:
-        location: path of its file, or a `file://` URL; `~` and `$VAR` are replaced.
+        location: path of its file, its address (`http:`, `https:`, `file:`), or its name; in paths `~` and `$VAR` are replaced.
+        repos: folder where repositories are looked for by name, in `*.json` and `*.metadata` of it and below.
 
     Raises:
-        TemplateError: it cannot be read or understood; with file:line:column where there is one.
+        TemplateError: it cannot be found, read or understood; with file:line:column where there is one.
     """
-    if location.startswith(("http://", "https://")):
-        raise TemplateError(
-            f"repository '{location}' would have to be downloaded, which this version of lagotui cannot do",
-            hint="download the file and give its path with --template-repo-path",
-        )
-    return _Reader.of(_expanded(location.removeprefix("file://")).absolute()).repository()
+    if is_web(location):
+        with detached_task() as ctx:
+            return _Reader(shown(location), read_text(ctx, location), location.rpartition("/")[0]).repository()
+    path = _expanded(_without_scheme(location)).absolute()
+    if repos is not None and _may_be_name(location) and not path.exists():
+        return _named(location, repos)
+    return _Reader.of(path).repository()
+
+
+def _without_scheme(location: str) -> str:
+    """Return the path of a `file:` URL; other schemes than those we read are refused."""
+    scheme, colon, rest = location.partition("://")
+    if scheme == "file":
+        return "/" + rest.partition("/")[2] if not rest.startswith(("~", "$")) else rest
+    if colon:
+        raise TemplateError(f"repository '{shown(location)}' cannot be read: '{scheme}' is not one of http, https and file")
+    return location.removeprefix("file:")
+
+
+def _may_be_name(location: str) -> bool:
+    return not (_NAME_FORBIDDEN | set("~$")) & set(location) and not location.startswith(".")
+
+
+def _named(name: str, repos: Path) -> Repository:
+    """Return the repository of that name below a folder; files that are no repositories are passed over."""
+    known = []
+    for path in sorted(path for pattern in ("*.json", "*.metadata") for path in repos.rglob(pattern)):
+        try:
+            found = _Reader.of(path).name()
+        except TemplateError:
+            continue
+        if found == name:
+            return _Reader.of(path).repository()
+        known.append(found)
+    error = missing(f"no repository '{name}' in '{repos}', and no file of that name here", name, known)
+    raise TemplateMissing(error.message, hint="give the path or the address of a repository, or the folder with --template-repos DIR")
 
 
 class _Reader:
     """Turns the text of one repository file into a Repository, naming places when something is wrong."""
 
-    def __init__(self, path: Path, text: str) -> None:
-        self._path = path
+    def __init__(self, shown_as: str, text: str, base: Path | str) -> None:
+        self._path = shown_as
         self._text = text
+        self._base = base
+        """Folder of the file: of this machine, or an address."""
 
     @classmethod
     def of(cls, path: Path) -> Self:
         try:
-            return cls(path, path.read_text(encoding="utf-8"))
+            return cls(str(path), path.read_text(encoding="utf-8"), path.parent)
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise TemplateError(f"repository '{path}' cannot be read: {why}", hint="choose another with --template-repo-path") from error
 
-    def repository(self) -> Repository:
+    def name(self) -> str:
+        return self._name(self._root().get("name"), ("name",))
+
+    def _root(self) -> Mapping[str, Json]:
         try:
-            data = json.loads(self._text)
+            return self._mapping(json.loads(self._text), ())
         except json.JSONDecodeError as error:
             raise TemplateError(f"{self._path}:{error.lineno}:{error.colno}: no JSON: {error.msg}") from error
-        root = self._mapping(data, ())
+        except (ValueError, RecursionError) as error:
+            raise TemplateError(f"{self._path}: no JSON that can be read: {error}") from error
+
+    def repository(self) -> Repository:
+        root = self._root()
         name = self._name(root.get("name"), ("name",))
         sources = self._mapping(root.get("sources", {}), ("sources",))
         templates = self._mapping(root.get("templates", {}), ("templates",))
         found = {template: self._versions(name, template, body, sources) for template, body in templates.items()}
-        return Repository(name, str(self._path), found)
+        aliases = self._mapping(root.get("aliases", {}), ("aliases",))
+        return Repository(name, self._path, found, {alias: self._alias(alias, body, found) for alias, body in aliases.items()})
+
+    def _alias(self, alias: str, body: Json, known: Mapping[str, object]) -> str:
+        self._name(alias, ("aliases", alias))
+        template = self._text_of(body, ("aliases", alias), "the name of a template")
+        if template not in known:
+            raise self._wrong(("aliases", alias), f"'{alias}' stands for '{template}', which is not among 'templates'")
+        return template
 
     def _versions(self, repo: str, template: str, body: Json, sources: Mapping[str, Json]) -> tuple[TemplateRef, ...]:
         at: tuple[str, ...] = ("templates", template)
@@ -205,22 +198,55 @@ class _Reader:
         source = self._text_of(value.get("source"), (*at, "source"), "the name of a source")
         if source not in sources:
             raise self._wrong((*at, "source"), f"template '{template}' names the source '{source}', which is not among 'sources'")
-        image = self._image(source, sources[source], self._handle(value.get("handle"), (*at, "handle")))
+        image = self._image(source, sources[source], self._handle(value.get("handle"), (*at, "handle")), value, at)
         return TemplateRef(repo, template, version, self._timestamp(value.get("timestamp", 0), (*at, "timestamp")), image)
 
-    def _image(self, name: str, body: Json, handle: str) -> ImageSource:
+    def _image(self, name: str, body: Json, handle: str, version: Mapping[str, Json], place: tuple[str, ...]) -> ImageSource:
         at = ("sources", name)
         source = self._mapping(body, at)
         args = self._mapping(source.get("args", {}), (*at, "args"))
+        metadata = self._mapping(version.get("metadata", {}), (*place, "metadata"))
         match source.get("type"):
             case "file":
-                root = _expanded(self._text_of(args.get("root"), (*at, "args", "root"), "the folder of a 'file' source"))
-                return FileImage(self._path.parent / root / handle)
+                root = self._text_of(args.get("root"), (*at, "args", "root"), "the folder of a 'file' source")
+                return self._beside(root, handle, metadata, (*at, "args", "root"))
             case "http":
-                url = self._text_of(args.get("baseurl"), (*at, "args", "baseurl"), "the address of an 'http' source")
-                return HttpImage(f"{url.rstrip('/')}/{handle}", self._path, name)
+                base = self._text_of(args.get("baseurl"), (*at, "args", "baseurl"), "the address of an 'http' source")
+                self._require_web(base, (*at, "args", "baseurl"))
+                return self._http(base, handle, version, metadata, place)
+            case str(kind):
+                return plugged_in(kind, self.place((*at, "type")))(args, handle, self.place(at))
             case other:
                 raise self._wrong((*at, "type"), f"source '{name}' has type '{other}'; known are 'file' and 'http'")
+
+    def _beside(self, root: str, handle: str, metadata: Mapping[str, Json], at: tuple[str, ...]) -> ImageSource:
+        """Return an image of a 'file' source; a repository that came from the web means what lies beside it there."""
+        if isinstance(self._base, Path):
+            return FileImage(self._base / _expanded(root) / handle, metadata)
+        if root.startswith(("/", "~", "$")) or ".." in PurePosixPath(root).parts:
+            raise self._wrong(at, f"a repository from the web may not name '{root}', a folder of this machine")
+        return HttpImage(beside(self._base, quote(str(PurePosixPath(root, handle)), safe=_URL_SAFE)), metadata)
+
+    def _http(self, base: str, handle: str, version: Mapping[str, Json], metadata: Mapping[str, Json], at: tuple[str, ...]) -> HttpImage:
+        listing, pinned = version.get("checksums", ""), version.get("checksum")
+        if not isinstance(listing, str):
+            raise self._wrong((*at, "checksums"), "the file that lists the checksums is expected, as a text")
+        checksum = Checksum.of(str(pinned)) if pinned is not None else None
+        if pinned is not None and checksum is None:
+            raise self._wrong((*at, "checksum"), f"'{pinned}' is no checksum; write sha256: and its hex digits")
+        return HttpImage(
+            beside(base, quote(handle, safe=_URL_SAFE)),
+            metadata,
+            checksums_url=beside(base, listing) if listing else "",
+            pinned=checksum,
+            may_be_packed=version.get("xz", True) is not False,
+        )
+
+    def _require_web(self, base: str, at: tuple[str, ...]) -> None:
+        try:
+            require_web(base)
+        except TemplateError as error:
+            raise self._wrong(at, error.message) from error
 
     def _handle(self, value: Json, at: tuple[str, ...]) -> str:
         handle = self._text_of(value, at, "the handle of an image")
@@ -240,8 +266,10 @@ class _Reader:
 
     def _name(self, value: Json, at: tuple[str, ...]) -> str:
         name = self._text_of(value, at, "a name")
-        if name.startswith(".") or _NAME_FORBIDDEN & set(name) or name.endswith(_STORE_SUFFIXES):
-            raise self._wrong(at, f"'{name}' cannot be a name: it would be no file name in the store")
+        try:
+            require_name(name)
+        except TemplateError as error:
+            raise self._wrong(at, error.message) from error
         return name
 
     def _text_of(self, value: Json, at: tuple[str, ...], what: str) -> str:
@@ -281,20 +309,6 @@ def _position(text: str, at: tuple[str, ...]) -> tuple[int, int]:
             break
         node = inner
     return (node.start_mark.line + 1, node.start_mark.column + 1) if node is not None else (0, 0)
-
-
-def _read_metadata(path: Path) -> Mapping[str, Json]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except json.JSONDecodeError as error:
-        raise TemplateError(f"{path}:{error.lineno}:{error.colno}: no JSON: {error.msg}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemplateError(f"'{path}' cannot be read: {error}") from error
-    if not isinstance(data, dict):
-        raise TemplateError(f"'{path}' must hold one JSON object")
-    return data
 
 
 def _expanded(text: str) -> Path:

@@ -4,7 +4,8 @@
 <repo>:<template>:<version>.hash        sha1 of it
 <repo>:<template>:<version>.metadata    JSON
 <repo>:<template>:<version>.lock        held (flock) by whoever fetches it
-<repo>:<template>:<version>.tmp, .work  while it is fetched
+<repo>:<template>:<version>.tmp         while it is fetched
+<repo>:<template>:<version>.part        what came in of a download that broke off; .resume says what it is of
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import glob
 import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ from .repository import TemplateRef
 
 LOCK_POLL_S = 0.05
 READ_ONLY = 0o444
-_BESIDE = frozenset({".hash", ".metadata", ".lock", ".tmp"})
+_BESIDE = frozenset({".hash", ".metadata", ".lock", ".tmp", ".part", ".resume"})
+_UNFINISHED = frozenset({".tmp", ".part", ".resume"})
 _STAT_BLOCK_BYTES = 512
 """Unit of `st_blocks`, whatever the file system's own. (stat(2))"""
 
@@ -71,7 +73,7 @@ class Store:
         if path.is_file():
             return path
         self._make_root()
-        with _locked(ctx, _beside(path, ".lock")):
+        with locked(ctx, _beside(path, ".lock")):
             if not path.is_file():
                 self._fetch_locked(ctx, ref, path)
         return path
@@ -90,6 +92,28 @@ class Store:
             return ()
         images = [path for path in self.root.iterdir() if path.name.count(":") >= 2 and path.suffix not in _BESIDE and path.is_file()]
         return tuple(_stored(path) for path in sorted(images))
+
+    def leftovers(self) -> tuple[Path, ...]:
+        """Return what downloads and fetches left that ended in the middle; some may be under way."""
+        if not self.root.is_dir():
+            return ()
+        return tuple(sorted(path for path in self.root.iterdir() if path.suffix in _UNFINISHED and path.stem.count(":") >= 2))
+
+    def remove(self, path: Path, still: Callable[[], bool]) -> bool:
+        """Remove an image with its sidecars, or a leftover, unless another run works on it.
+
+        Args:
+            path: of `listing` or `leftovers`.
+            still: asked again once nobody can fetch it: whether it is to be removed.
+        """
+        leftover = path.suffix in _UNFINISHED
+        image = path.with_suffix("") if leftover else path
+        with full_disk_named(path), _opened_lock(_beside(image, ".lock")) as fd:
+            if not _try_lock(fd) or not still():
+                return False
+            for each in (path,) if leftover else (path, _beside(path, ".hash"), _beside(path, ".metadata")):
+                each.unlink(missing_ok=True)
+        return True
 
     def _make_root(self) -> None:
         try:
@@ -122,7 +146,7 @@ class Store:
             raise
 
     def _clear(self, path: Path) -> None:
-        """Remove what a fetch of a run that is no more left behind; the image itself is not here."""
+        """Remove what a run that is no more left behind, but for what a download can go on with; the image itself is not here."""
         for suffix in (".tmp", ".hash", ".metadata"):
             _beside(path, suffix).unlink(missing_ok=True)
         for unfinished in self.root.glob(f".{glob.escape(path.name)}.tmp.*"):  # of a builder, before `.tmp` had its name
@@ -170,10 +194,9 @@ def _read_metadata(image: Path) -> Mapping[str, Json]:
 
 
 @contextmanager
-def _locked(ctx: TaskContext, path: Path) -> Iterator[None]:
+def locked(ctx: TaskContext, path: Path) -> Iterator[None]:
     """Hold the lock file as long as the block runs; a holder that is killed lets go of it."""
-    fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
+    with _opened_lock(path) as fd:
         waiting = False
         while not _try_lock(fd):
             if not waiting:
@@ -181,6 +204,13 @@ def _locked(ctx: TaskContext, path: Path) -> Iterator[None]:
                 waiting = True
             ctx.sleep(LOCK_POLL_S)
         yield
+
+
+@contextmanager
+def _opened_lock(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        yield fd
     finally:
         os.close(fd)
 

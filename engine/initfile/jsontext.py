@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from json import JSONDecodeError, JSONDecoder
 
-from .tree import MAX_DEPTH, Node
+from .tree import MAX_DEPTH, MAX_VALUES, Node
 
 _TOKEN = re.compile(r'[ \t\r\n]*(?:([{}\[\],:])|(")|(-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?)|(true|false|null)\b|)')
 _STANDARD = JSONDecoder()
@@ -54,6 +54,7 @@ class JsonReader:
         self._text = text
         self._starts = line_starts(text)
         self._at = 0
+        self._values = 0
         self.duplicates: list[tuple[Node, Node]] = []
         """(the first, the later one)."""
 
@@ -107,6 +108,9 @@ class JsonReader:
 
     def _value(self, depth: int, token: tuple[str, Node] | None = None) -> Node:
         kind, node = token or self._next()
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise JsonError(f"there are more than {MAX_VALUES:,} values", _index(node), code="E007")
         if kind == "value":
             return node
         if kind not in "{[" or kind == "end":

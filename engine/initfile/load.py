@@ -6,14 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import InitFileError
 from ..spec import EnvSpec
 from .diagnostics import FILE_START, Diagnostic, Severity, Span
-
-if TYPE_CHECKING:
-    from .check import Facts
+from .facts import Facts
 
 DEFAULT_NAME = "LagoInitFile"
 """The init file of a folder, when none is named."""
@@ -45,10 +42,12 @@ def load_init_file(path: str | Path = DEFAULT_NAME, text: str | None = None, fac
     from .build import build
     from .check import check_all
     from .source import parse
+    from .tree import no_collection
 
     around = _facts_of(Path(path), facts)
-    init, diagnostics = check_all(parse(text, str(path)), around)
-    return Loaded(build(init, around) if init is not None else None, tuple(diagnostics))
+    with no_collection():
+        init, diagnostics = check_all(parse(text, str(path)), around)
+        return Loaded(build(init, around) if init is not None else None, tuple(diagnostics))
 
 
 def require_spec(
@@ -67,10 +66,8 @@ def require_spec(
 
 
 def _facts_of(path: Path, facts: Facts | None) -> Facts:
-    from .check import Facts as FactsClass
-
     folder = str(path.absolute().parent)
-    known = facts or FactsClass(variables=_environment())
+    known = facts or Facts(variables=_environment())
     return replace(known, files_base=folder, variables={**known.variables, "LAGO_INITFILE_PATH": folder})
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from .diagnostics import FILE_START, Diagnostic, Span, quoted
 from .jsontext import JsonError, JsonReader, TextMark, line_starts
-from .tree import MAX_DEPTH, MAX_VALUES, Document, Mark, Node, SourceError, between
+from .tree import MAX_DEPTH, MAX_VALUES, Document, Mark, Node, SourceError, between, no_collection
 
 MAX_CHARACTERS = 4_000_000
 
@@ -41,10 +41,11 @@ def parse(text: str, file: str) -> Document:
     text = text.removeprefix("\ufeff")
     try:
         _reject_unreadable(text, file)
-        root, problems = _read(text, file)
+        with no_collection():
+            root, problems = _read(text, file)
+            return Document(file, root, root.data(), problems)
     except SourceError as error:
         return Document(file, None, None, [error.diagnostic])
-    return Document(file, root, root.data(), problems)
 
 
 def _reject_unreadable(text: str, file: str) -> None:
@@ -65,6 +66,8 @@ def _read(text: str, file: str) -> tuple[Node, list[Diagnostic]]:
     try:
         root = reader.read()
     except JsonError as json_error:
+        if json_error.code == "E007":
+            raise SourceError(Diagnostic.at("E007", file, _span_at(text, json_error.index), json_error.message)) from json_error
         try:
             return _YamlReader(text, file).read()
         except SourceError as yaml_error:
@@ -155,6 +158,8 @@ class _YamlReader:
         else:
             node.scalar = self._tagged(event, node)
         self._values += 1
+        if self._values > MAX_VALUES:
+            raise self._too_many(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         self._add(node)
@@ -243,7 +248,10 @@ class _YamlReader:
     def _count(self, values: int, event: Any) -> None:
         self._values += values
         if self._values > MAX_VALUES:
-            raise self._stop("E007", event, f"the anchors repeat more than {MAX_VALUES:,} values")
+            raise self._too_many(event)
+
+    def _too_many(self, event: Any) -> SourceError:
+        return self._stop("E007", event, f"there are more than {MAX_VALUES:,} values, anchors followed")
 
     def _add(self, node: Node) -> None:
         """Put a value that is complete where it belongs."""

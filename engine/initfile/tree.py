@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from .diagnostics import FILE_START, Diagnostic, Path, Span
@@ -9,8 +12,21 @@ from .diagnostics import FILE_START, Diagnostic, Path, Span
 MAX_DEPTH = 64
 """Collections inside each other; an init file needs nine."""
 
-MAX_VALUES = 500_000
+MAX_VALUES = 200_000
 """Values after every alias is followed; a file of a thousand machines has about 20,000."""
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Hold back the cyclic garbage collector: nothing here makes cycles, and its walks over the nodes cost more than reading them."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Mark(Protocol):

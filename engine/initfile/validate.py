@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from .diagnostics import Diagnostic, Path, quoted
-from .model import TOP_KEYS, Domain, Net, Section, Status, kind_of
+from .kinds import kind_of
+from .model import TOP_KEYS, Domain, Net, Section, Status
 from .tree import Document
 
 NEAR = 0.75
 """difflib ratio from which an unknown key counts as a slip of a known one."""
+
+FEW = 50
+"""Names that one is compared with."""
+
+MAX_KEY_PROBLEMS = 5_000
+"""Unknown keys that are told of; a file has none, a few, or is something else."""
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -111,7 +119,8 @@ class _Reader:
 
     def _section(self, section: type[AnySection], path: Path, data: dict[str, Any]) -> tuple[AnySection | None, frozenset[str]]:
         """Read one machine or net; where that fails, return which of its keys are wrong."""
-        self.problems.extend(_key_problems(self.document, section, data, path))
+        if len(self.problems) < MAX_KEY_PROBLEMS:
+            self.problems.extend(islice(_key_problems(self.document, section, data, path), MAX_KEY_PROBLEMS))
         try:
             return section.model_validate(data), frozenset()
         except ValidationError as error:
@@ -159,9 +168,17 @@ class _Reader:
         self.problems.append(self.document.report(code, path, message, hint, key=key))
 
 
+def _alike(name: str, known: Iterable[str]) -> list[str]:
+    """Return what is worth to be compared: comparing is slow, and there may be hundreds of names in hundreds of places."""
+    some = list(known)
+    if len(some) > FEW:
+        some = [each for each in some if abs(len(each) - len(name)) <= 3 and (each[:1] == name[:1] or each[-1:] == name[-1:])]
+    return some[:FEW]
+
+
 def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...], plural: str) -> str:
     """Return the hint for a name that is not known: the nearest one, else the first few there are."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, _alike(name, known), n=1)
     if near:
         return f"did you mean {quoted(near[0])}?"
     shown = ", ".join(quoted(each) for each in list(known)[:5])
@@ -176,8 +193,10 @@ def _key_problems(document: Document, section: type[Section], data: Mapping[str,
         if info is None:
             yield _unknown_key(document, section, key, path)
         elif info.status is Status.LATER:
-            message = f"{quoted(key)} has no effect yet: {info.note}"
-            yield document.report("W102", (*path, key), message, key=True)
+            message = f"{quoted(key)} is kept for a later version, which carries it out: {info.note}"
+            yield document.report("I101", (*path, key), message, key=True)
+        elif info.status is Status.DEPRECATED:
+            yield document.report("W103", (*path, key), f"{quoted(key)} is out of date", info.note, key=True)
     for key, (shape, child) in section.nested.items():
         value = data.get(key)
         if shape == "one" and isinstance(value, dict):
@@ -217,8 +236,6 @@ def _from_pydantic(document: Document, path: Path, error: Mapping[str, Any]) -> 
         return document.report("E104", path, f"{key} must be at least {context['ge']}")
     if kind == "less_than_equal":
         return document.report("E104", path, f"{key} must be at most {context['le']}")
-    if kind == "string_pattern_mismatch":
-        return document.report("E104", path, f"{key} must be a device like vda or sdb, not {quoted(written)}")
     wanted = {"list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}.get(kind, "something else")
     return document.report("E101", path, f"{key} must be {wanted}, not {kind_of(written)}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from posixpath import join, normpath
+from urllib.parse import quote, unquote, urlsplit
 
 MIB = 1024 * 1024
 MAX_MEMORY_MIB = 64 * MIB
@@ -14,12 +15,17 @@ MAX_SIZE_BYTES = 2**50
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 MAX_NAME = 63
 """Characters of one label in DNS."""
+MAX_DNS_NAME = 253
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGTP])(?:i?B)?|(B))?\Z", re.IGNORECASE)
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _IPV4 = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\Z", re.ASCII)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+
+SCHEMES = ("http", "https", "file")
+"""Of addresses that images can be fetched from."""
 
 
 class UnsetVariable(Exception):
@@ -55,6 +61,11 @@ def disk_size(written: float | str) -> str | None:
     return f"{match.group(1)}{(match.group(2) or 'G').upper()}"
 
 
+def size_bytes(written: str) -> int:
+    """Return what a size that `disk_size` made is in bytes."""
+    return _bytes(written) or 0
+
+
 def _bytes(text: str) -> int | None:
     match = _SIZE.match(text.strip())
     if match is None or len(match.group(1)) > 20:
@@ -77,6 +88,27 @@ def is_good_name(name: str) -> bool:
     return len(name) <= MAX_NAME and NAME.match(name) is not None
 
 
+def is_dns_name(name: str) -> bool:
+    """Whether DNS takes a name of ours: each label between dots begins and ends with a letter or a digit."""
+    return len(name) <= MAX_DNS_NAME and all(is_good_name(label) and label[-1] != "-" for label in name.split("."))
+
+
+def is_web_or_path(written: str) -> bool:
+    """Whether an address can be fetched from: one of `SCHEMES`, or a path."""
+    scheme = _SCHEME.match(written)
+    return scheme is None or scheme.group(1).lower() in SCHEMES
+
+
+def file_of(url: str) -> str | None:
+    """Return the path that a `file:` address names; None for other addresses."""
+    if not url.lower().startswith("file://"):
+        return None
+    try:
+        return unquote(urlsplit(url).path)
+    except ValueError:  # such as half of an IPv6 address
+        return None
+
+
 def expand_path(written: str, variables: Mapping[str, str], base: str) -> str:
     """Return the absolute path that the init file means: `$NAME`, `${NAME}` and a leading `~` expanded, relative to `base`.
 
@@ -84,13 +116,29 @@ def expand_path(written: str, variables: Mapping[str, str], base: str) -> str:
         UnsetVariable: a variable has no value.
     """
 
+    text = written
+    if text == "~" or text.startswith("~/"):
+        text = "$HOME" + text[1:]
+    return normpath(join(base, _with_values(text, variables)))
+
+
+def expand_url(written: str, variables: Mapping[str, str], base: str) -> str:
+    """Return the address that the init file means; a path becomes a `file:` address.
+
+    Raises:
+        UnsetVariable: a variable has no value.
+    """
+    if _SCHEME.match(written):
+        return _with_values(written, variables)
+    text = _with_values(written, variables)
+    return text if _SCHEME.match(text) else "file://" + quote(expand_path(written, variables, base))
+
+
+def _with_values(text: str, variables: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         name = match.group(1) or match.group(2)
         if name not in variables:
             raise UnsetVariable(name)
         return variables[name]
 
-    text = written
-    if text == "~" or text.startswith("~/"):
-        text = "$HOME" + text[1:]
-    return normpath(join(base, _VARIABLE.sub(value, text)))
+    return _VARIABLE.sub(value, text)

@@ -1,6 +1,8 @@
 """The address plan: management net, subnets, addresses, DNS names. Pure; the facts come in, a whole new spec goes out.
 
 Subnets are 192.168.200–255.0/24 as in the predecessor. Fixed gateways come first; other nets follow by name, each on the lowest free one.
+Addresses go to machines in the order of the file and to their NICs in theirs, fixed ones first. Nothing else has a say: neither the order
+of nets and records, nor the process. Bridge nets have neither gateway nor addresses; IPv6 addresses follow from the others.
 """
 
 from __future__ import annotations

@@ -1,47 +1,20 @@
-"""From nothing to an initialized prefix: subnets, keys, templates, disks, seeds."""
+"""From nothing to an initialized prefix: subnets, keys, scripts, disks, seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import TemplateError
-from ..spec import DiskSpec, DiskType, EnvSpec, Json, MachineSpec, NetSpec, NetType
+from ..spec import DiskType, EnvSpec, MachineSpec, NetSpec, NetType
+from .disks import LAYERED, Disks
+from .materials import ImageFacts, InitFacts, OvaDisk, OvaFacts, ResolvedTemplate
 from .model import Inverse, Plan, Resource, Step, StepKind
+from .scripts import Scripts
+
+__all__ = ["ImageFacts", "InitFacts", "OvaDisk", "OvaFacts", "ResolvedTemplate", "needs_seed", "plan_init"]
 
 GROUP_PREFIX = "Initialize prefix"
 GROUP_SUBNETS = "Lease subnets"
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedTemplate:
-    """A template that the catalogue knows, with what its metadata says."""
-
-    repo: str
-    name: str
-    version: str
-    image: str
-    """Absolute path in the store, also when it is not there yet."""
-    metadata: Mapping[str, Json] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class InitFacts:
-    """What planning an init needs to know from outside."""
-
-    prefix: str
-    workdir: str
-    name: str
-    """Of the prefix in its workdir."""
-    uuid: str
-    host: str
-    templates: Mapping[tuple[str, str | None], ResolvedTemplate]
-    """By the name and version that the disks ask for."""
-    image_formats: Mapping[str, str] = field(default_factory=dict)
-    """Path of each `file` disk → its probed format."""
-    set_current: bool = False
-    bootstrap: bool = True
 
 
 def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
@@ -50,15 +23,13 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
     Raises:
         TemplateError: a machine's template cannot be told its name and keys.
     """
-    machines = {name: _placed(machine, facts) for name, machine in spec.machines.items()}
+    disks, scripts = Disks(spec, facts), Scripts(facts.prefix)
+    machines = {name: scripts.placed(disks.machine(name)) for name in spec.machines}
     placed = EnvSpec(machines, spec.nets)
     if facts.bootstrap:
         _refuse_appliance(machines.values())
     seeded = [machine for machine in machines.values() if facts.bootstrap and needs_seed(machine)]
-    steps = [_make_prefix(facts), *_claim_subnets(spec), _make_keys(placed, seeded)]
-    steps += _fetch_templates(spec, facts)
-    for machine in spec.machines.values():
-        steps += _make_disks(machine, facts)
+    steps = [_make_prefix(facts), *_claim_subnets(spec), _make_keys(placed, seeded), *scripts.steps(), *disks.steps()]
     steps += [_make_seed(machine, spec.nets) for machine in seeded]
     steps.append(
         Step(
@@ -80,60 +51,34 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
             after=("save-env",),
         )
     )
-    return Plan("init", "Initialize and populate prefix", facts.prefix, facts.uuid, facts.host, tuple(steps))
+    notes = tuple(_unknown_archives(spec, facts))
+    return Plan("init", "Initialize and populate prefix", facts.prefix, facts.uuid, facts.host, tuple(steps), notes=notes)
+
+
+def _unknown_archives(spec: EnvSpec, facts: InitFacts) -> Iterator[str]:
+    for machine in spec.machines.values():
+        if machine.ova_url is not None and machine.ova_url not in facts.archives:
+            yield f"machine '{machine.name}': its disks, memory and CPUs are known once '{machine.ova_url}' has been fetched"
 
 
 def needs_seed(machine: MachineSpec) -> bool:
-    """Whether a machine, its disks placed, is told its name and keys by a NoCloud seed."""
-    return machine.bootstrap and bool(machine.disks) and machine.disks[0].metadata.get("cloud-init") is True
+    """Whether a machine, its disks placed, is told its name and keys by a NoCloud seed: its image says so, or the init file does."""
+    if not machine.bootstrap or not machine.disks:
+        return False
+    return machine.cloud_init is not None or machine.disks[0].metadata.get("cloud-init") is True
 
 
 def _refuse_appliance(machines: Iterable[MachineSpec]) -> None:
     """Raises: TemplateError: a template would have to be bootstrapped from outside, which is not there yet."""
     for machine in machines:
-        if machine.bootstrap and machine.disks and machine.disks[0].type is DiskType.TEMPLATE and not needs_seed(machine):
+        if not machine.bootstrap or not machine.disks or needs_seed(machine):
+            continue
+        if machine.disks[0].type is DiskType.TEMPLATE and machine.disks[0].template_type != LAYERED:
             raise TemplateError(
                 f"machine '{machine.name}': template '{machine.disks[0].template_name}' does not say that it speaks cloud-init, "
                 "so that the machine cannot be told its name and keys",
                 hint="put \"cloud-init\": true into the metadata of the template when it does, or 'bootstrap: false' into the init file",
             )
-
-
-def disk_path(prefix: str, machine: str, disk: DiskSpec, suffix: str) -> str:
-    """Return where the image of a disk lives: `<prefix>/images/<machine>_<disk>.<suffix>`."""
-    return str(PurePath(prefix, "images", f"{machine}_{disk.name}.{suffix}"))
-
-
-def _placed(machine: MachineSpec, facts: InitFacts) -> MachineSpec:
-    """Return the machine with every disk as it will be after init."""
-    disks = tuple(_placed_disk(machine.name, disk, facts) for disk in machine.disks)
-    distro = machine.distro or (disks[0].metadata.get("distro") if disks else None)
-    return replace(machine, disks=disks, distro=distro)
-
-
-def _placed_disk(machine: str, disk: DiskSpec, facts: InitFacts) -> DiskSpec:
-    match disk.type:
-        case DiskType.TEMPLATE:
-            template = facts.templates[disk.template_name or "", disk.template_version]
-            return replace(
-                disk,
-                path=disk_path(facts.prefix, machine, disk, "qcow2"),
-                format="qcow2",
-                template_version=template.version,
-                metadata={**disk.metadata, **template.metadata},
-            )
-        case DiskType.EMPTY:
-            return replace(disk, path=disk_path(facts.prefix, machine, disk, disk.format))
-        case DiskType.FILE:
-            return _placed_file(machine, disk, facts)
-
-
-def _placed_file(machine: str, disk: DiskSpec, facts: InitFacts) -> DiskSpec:
-    assert disk.path is not None
-    if disk.format == "iso" or disk.in_place:
-        return disk if disk.format == "iso" else replace(disk, format=facts.image_formats[disk.path])
-    image_format = facts.image_formats[disk.path] if disk.make_a_copy else "qcow2"
-    return replace(disk, path=disk_path(facts.prefix, machine, disk, image_format), format=image_format)
 
 
 def _make_prefix(facts: InitFacts) -> Step:
@@ -188,62 +133,6 @@ def _names_of(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> list[str]:
     return list(dict.fromkeys([machine.name, *full_name, *names, *addresses]))
 
 
-def _fetch_templates(spec: EnvSpec, facts: InitFacts) -> list[Step]:
-    wanted = {
-        (template.repo, template.name, template.version): template
-        for machine in spec.machines.values()
-        for disk in machine.disks
-        if disk.type is DiskType.TEMPLATE
-        for template in [facts.templates[disk.template_name or "", disk.template_version]]
-    }
-    return [
-        Step(
-            _fetch_id(template),
-            StepKind.FETCH_TEMPLATE,
-            template.name,
-            f"Fetch template {template.name}:{template.version}",
-            args={"repo": template.repo, "name": template.name, "version": template.version},
-            after=("make-prefix",),
-            resource=Resource.DISK,
-            journaled=False,  # the store is shared and has locks of its own; a fetched template is never taken back
-        )
-        for template in wanted.values()
-    ]
-
-
-def _fetch_id(template: ResolvedTemplate) -> str:
-    return f"fetch-template:{template.repo}:{template.name}:{template.version}"
-
-
-def _make_disks(machine: MachineSpec, facts: InitFacts) -> list[Step]:
-    steps = []
-    for disk in machine.disks:
-        placed = _placed_disk(machine.name, disk, facts)
-        if placed.path == disk.path:
-            continue  # used where it is
-        template = facts.templates[disk.template_name or "", disk.template_version] if disk.type is DiskType.TEMPLATE else None
-        steps.append(
-            Step(
-                f"make-disk:{machine.name}:{disk.name}",
-                StepKind.MAKE_DISK,
-                f"{machine.name}:{disk.name}",
-                f"Create disk {disk.name}",
-                args={
-                    "type": disk.type.value,
-                    "path": placed.path,
-                    "format": placed.format,
-                    "size": disk.size,
-                    "source": template.image if template else disk.path,
-                    "copy": disk.make_a_copy,
-                },
-                after=(_fetch_id(template),) if template else ("make-prefix",),
-                resource=Resource.DISK,
-                group=(f"Create disks for VM {machine.name}",),
-            )
-        )
-    return steps
-
-
 def _make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> Step:
     domain = nets[machine.mgmt_net].dns_domain_name if machine.mgmt_net in nets else None
     return Step(
@@ -256,6 +145,8 @@ def _make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> Step:
             "ssh_user": machine.ssh_user,
             "root_password": _root_password(machine),
             "macs": [nic.mac for nic in machine.nics if nic.mac],
+            "user_data": dict(machine.cloud_init.user_data) if machine.cloud_init else {},
+            "network_config": machine.cloud_init.network_config if machine.cloud_init else None,
         },
         after=("make-keys",),
         resource=Resource.DISK,

@@ -2,40 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from ..errors import InitFileError
 from ..spec import MachineSpec
 from ..state.env import EnvState
 from .model import Inverse, Plan, Recovery, Resource, Step, StepKind
 
 
+def plan_up(state: EnvState, machines: Sequence[str] = (), *, wait: bool = True) -> tuple[Plan, ...]:
+    """Start machines, what they depend on, and the nets that they use; all of them when none is named.
+
+    Machines that others depend on come first and are waited for, so there may be several plans, to be carried out one after the other:
+    when one of them fails, what the earlier ones started goes on running and can be looked at.
+
+    Args:
+        state: of the environment; what is up already is left alone.
+        machines: by name; none means all.
+        wait: end with waiting until every machine is ready.
+
+    Raises:
+        InitFileError: machines depend on each other in a circle.
+    """
+    specs = state.spec.machines
+    levels = start_levels(specs, machines) or [[]]
+    down = [name for level in levels for name in level if not state.machines[name].status.is_up]
+    needed = {each for name in down for each in specs[name].depends_on if each in specs}
+    used = {nic.net for level in levels for name in level for nic in specs[name].nics} if machines else set(state.nets)
+    starting = [name for name, net in state.nets.items() if name in used and not net.up]
+    waited: set[str] = set()
+    plans: list[Plan] = []
+    for level in levels:
+        nets = [net for net in starting if level is levels[-1] or any(nic.net == net for name in level for nic in specs[name].nics)]
+        starting = [net for net in starting if net not in nets]
+        plans.append(_start_plan(state, [name for name in level if name in down], nets, bool(machines)))
+        awaited = [name for name in level if name in needed]
+        plans.append(plan_wait(state, awaited))
+        waited.update(awaited)
+    if wait:
+        plans.append(plan_wait(state, [name for level in levels for name in level if name not in waited]))
+    return tuple(plan for plan in plans if plan.steps)
+
+
+def start_levels(specs: Mapping[str, MachineSpec], machines: Sequence[str] = ()) -> list[list[str]]:
+    """Return machines by level, with all that they depend on: each depends on machines of earlier levels only.
+
+    Raises:
+        InitFileError: they depend on each other in a circle.
+    """
+    left = dict.fromkeys(_with_needed(specs, machines or tuple(specs)))
+    levels: list[list[str]] = []
+    while left:
+        level = [name for name in left if not any(needed in left for needed in specs[name].depends_on)]
+        if not level:
+            raise InitFileError(
+                f"machines depend on each other in a circle: {', '.join(left)}", hint="take one out of their 'depends_on' in the init file"
+            )
+        levels.append(level)
+        for name in level:
+            del left[name]
+    return levels
+
+
+def _with_needed(specs: Mapping[str, MachineSpec], machines: Sequence[str]) -> list[str]:
+    """Return machines and everything that they depend on, in the order of the environment."""
+    found: set[str] = set()
+    todo = list(machines)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += [needed for needed in specs[name].depends_on if needed in specs]
+    return [name for name in specs if name in found]
+
+
 def plan_start(state: EnvState, machines: Sequence[str] = ()) -> Plan:
-    """Start machines and the nets that they use; all of them when none is named. What is up already is left alone."""
-    chosen = [state.machines[name].spec for name in machines] if machines else list(state.spec.machines.values())
-    used = {nic.net for machine in chosen for nic in machine.nics} if machines else set(state.nets)
-    nets = [name for name, net in state.nets.items() if name in used and not net.up]
+    """Start exactly these machines and the nets that they use, whatever they depend on; all of them when none is named."""
+    chosen = machines or tuple(state.machines)
+    used = {nic.net for name in chosen for nic in state.machines[name].spec.nics} if machines else set(state.nets)
+    down = [name for name in chosen if not state.machines[name].status.is_up]
+    return _start_plan(state, down, [name for name, net in state.nets.items() if name in used and not net.up], bool(machines))
+
+
+def _start_plan(state: EnvState, machines: Sequence[str], nets: Sequence[str], named: bool) -> Plan:
     steps = [_start_net(name) for name in nets]
-    steps += [_start_machine(machine, nets) for machine in chosen if not state.machines[machine.name].status.is_up]
-    title = "Start specified VMs" if machines else "Start Prefix"
+    steps += [_start_machine(state.machines[name].spec, nets) for name in machines]
+    title = "Start specified VMs" if named else "Start Prefix"
     return Plan("start", title, state.ref.prefix, state.ref.uuid, state.host, tuple(steps))
 
 
-def plan_wait(state: EnvState, machines: Sequence[str] = ()) -> Plan:
-    """Wait until ssh answers on every chosen machine that has an address."""
-    chosen = machines or tuple(state.machines)
-    steps = tuple(
-        Step(
-            f"wait-ssh:{name}",
-            StepKind.WAIT_SSH,
-            name,
-            f"Wait for ssh connectivity on {name}",
-            resource=Resource.GUEST,
-            journaled=False,
-        )
-        for name in chosen
-        if state.machines[name].spec.ip
-    )
+def plan_wait(state: EnvState, machines: Collection[str] | None = None) -> Plan:
+    """Wait until machines, by default all, are ready: ssh answers where they have an address, and what their `ready` asks for holds."""
+    chosen = [state.machines[name].spec for name in (state.machines if machines is None else machines)]
+    steps = tuple(_wait(machine) for machine in chosen if machine.ip or machine.ready)
     return Plan("wait", "Wait for ssh connectivity", state.ref.prefix, state.ref.uuid, state.host, steps)
+
+
+def _wait(machine: MachineSpec) -> Step:
+    kind, title = StepKind.WAIT_SSH, f"Wait for ssh connectivity on {machine.name}"
+    if machine.ready is not None:
+        kind, title = StepKind.WAIT_READY, f"Wait until {machine.name} is ready"
+    return Step(f"{kind.value}:{machine.name}", kind, machine.name, title, resource=Resource.GUEST, journaled=False)
 
 
 def plan_stop(state: EnvState, machines: Sequence[str] = ()) -> Plan:

@@ -32,6 +32,16 @@ class HostInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class HostCpu:
+    """The processor of a host, in libvirt's words; both "" where nobody can tell."""
+
+    model: str
+    """The named model that comes nearest to it, e.g. `EPYC-Rome`."""
+    vendor: str
+    """`Intel`, `AMD` …"""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineStats:
     """One reading; rates come from two of them."""
 
@@ -74,6 +84,10 @@ class Lifecycle(Protocol):
 
     def start_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
         """Start `net`; `nets` are all nets of the environment (their names go into the DNS of management nets)."""
+        ...
+
+    def update_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+        """Bring the names and reservations of a net that is up to what `net` says; its machines stay connected."""
         ...
 
     def stop_net(self, ctx: TaskContext, env: EnvRef, name: str) -> None: ...
@@ -142,7 +156,17 @@ class Watches(Protocol):
         ...
 
 
-class Provider(Lifecycle, Snapshots, Consoles, Stats, Watches, Protocol):
+class Cpus(Protocol):
+    def cpu_models(self) -> tuple[str, ...]:
+        """Return what `cpu_model` may name here, sorted; empty while nobody can tell."""
+        ...
+
+    def host_cpu(self) -> HostCpu:
+        """Return the processor of the host: what machines have that choose none, where they run on it directly."""
+        ...
+
+
+class Provider(Lifecycle, Snapshots, Consoles, Stats, Watches, Cpus, Protocol):
     """A host of machines, connected."""
 
     def info(self) -> HostInfo: ...
@@ -157,6 +181,10 @@ class Provider(Lifecycle, Snapshots, Consoles, Stats, Watches, Protocol):
 
     def can_read_images(self, folder: Path) -> str:
         """Return "" when machines of this host can use images below `folder`, else the command that would let them."""
+        ...
+
+    def bridges(self) -> frozenset[str] | None:
+        """Return the host's own bridges, which a net's `bridge` may name; None where nobody can tell."""
         ...
 
     def enter_command(self, argv: tuple[str, ...]) -> tuple[str, ...]:

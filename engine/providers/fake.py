@@ -13,7 +13,7 @@ from pathlib import Path
 from ..context import TaskContext
 from ..errors import HostRefused, MachineStateError
 from ..spec import EnvRef, MachineSpec, MachineStatus, NetSpec
-from .base import Accel, ConsoleStream, DiskOverlay, HostInfo, MachineStats, StatusChange
+from .base import Accel, ConsoleStream, DiskOverlay, HostCpu, HostInfo, MachineStats, StatusChange
 
 
 @dataclass(slots=True)
@@ -33,6 +33,9 @@ class FakeHost:
     started_at_s: dict[tuple[str, str], float] = field(default_factory=dict)
     subnets: frozenset[str] = frozenset()
     """What its interfaces use."""
+    bridges: frozenset[str] = frozenset()
+    """Bridges that nets may name."""
+    cpu_models: tuple[str, ...] = ("EPYC", "Nehalem", "Westmere")
 
     def tell(self, change: StatusChange) -> None:
         for watcher in tuple(self.watchers):
@@ -57,6 +60,11 @@ class FakeProvider:
         with self._host.lock:
             self._host.nets[env.uuid, net.name] = net
         self._host.tell(StatusChange(uuid=env.uuid, net=net.name, net_up=True))
+
+    def update_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+        with self._host.lock:
+            if (env.uuid, net.name) in self._host.nets:
+                self._host.nets[env.uuid, net.name] = net
 
     def stop_net(self, ctx: TaskContext, env: EnvRef, name: str) -> None:
         with self._host.lock:
@@ -129,6 +137,15 @@ class FakeProvider:
 
     def can_read_images(self, folder: Path) -> str:
         return ""
+
+    def cpu_models(self) -> tuple[str, ...]:
+        return self._host.cpu_models
+
+    def host_cpu(self) -> HostCpu:
+        return HostCpu("EPYC", "AMD")
+
+    def bridges(self) -> frozenset[str]:
+        return self._host.bridges
 
     def enter_command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         return argv

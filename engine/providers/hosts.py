@@ -54,7 +54,7 @@ class RealHosts:
     def choose(self, ctx: TaskContext, prefix: Path) -> ChosenHost:
         from . import registry
 
-        name = registry.resolve(ctx, self._settings.libvirt_url)
+        name = registry.resolve(ctx, self._settings.libvirt_url, aloud=True)
         provider = self.peek(name)
         if provider is None:
             return ChosenHost(name, frozenset())

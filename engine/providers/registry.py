@@ -24,17 +24,18 @@ class Opener(Protocol):
         ...
 
 
-def resolve(ctx: TaskContext, host: str) -> str:
+def resolve(ctx: TaskContext, host: str, *, aloud: bool = False) -> str:
     """Return the name under which a prefix remembers a host: `private`, `system`, a URI or a plugin's name.
 
     Args:
         ctx: the task it is for; hears why, when the host is chosen for the user.
         host: as above, or `auto`.
+        aloud: tell the user which one it is when it is not the system's.
     """
     if host in ("", "auto"):
         from .libvirt.hosts import choose_host
 
-        return choose_host(ctx, "auto").kind.value
+        return choose_host(ctx, "auto", aloud=aloud).kind.value
     return SYSTEM if host == "qemu:///system" else host
 
 

@@ -20,7 +20,7 @@ from .machines import (
     MachineStatus,
     Readiness,
 )
-from .nets import DEFAULT_DNS_DOMAIN, DEFAULT_MTU, DhcpRange, NetSpec, NetType, NicSpec
+from .nets import DEFAULT_DNS_DOMAIN, DEFAULT_MTU, DhcpRange, NetSpec, NetType, NicSpec, stable_mac
 
 __all__ = [
     "DEFAULT_BOOT_TIME_S",
@@ -41,4 +41,5 @@ __all__ = [
     "NetType",
     "NicSpec",
     "Readiness",
+    "stable_mac",
 ]

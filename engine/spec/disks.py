@@ -9,7 +9,7 @@ from typing import Self
 
 from .json import Json, beyond, without_none, words
 
-_KEYS = words("name type dev format size template_name template_version template_type path url make_a_copy in_place metadata")
+_KEYS = words("name type dev format size template_name template_version template_type path url sha256 sha1 make_a_copy in_place metadata")
 
 
 class DiskType(StrEnum):
@@ -36,6 +36,9 @@ class DiskSpec:
     """Absolute path of the image: for `file` disks the user's, after init that of the disk in use."""
     url: str | None = None
     """Where init fetches the image of a `file` disk from."""
+    sha256: str | None = None
+    """What the bytes behind `url` must hash to."""
+    sha1: str | None = None
     make_a_copy: bool = False
     in_place: bool = False
     """`file` disks only: let the machine write the user's own image."""
@@ -54,6 +57,8 @@ class DiskSpec:
             "template_type": self.template_type if self.type is DiskType.TEMPLATE else None,
             "path": self.path,
             "url": self.url,
+            "sha256": self.sha256,
+            "sha1": self.sha1,
             "make_a_copy": self.make_a_copy or None,
             "in_place": self.in_place or None,
         }
@@ -72,6 +77,8 @@ class DiskSpec:
             template_type=data.get("template_type", "lago"),
             path=data.get("path"),
             url=data.get("url"),
+            sha256=data.get("sha256"),
+            sha1=data.get("sha1"),
             make_a_copy=bool(data.get("make_a_copy", False)),
             in_place=bool(data.get("in_place", False)),
             metadata=data.get("metadata") or {},

@@ -17,7 +17,7 @@ DEFAULT_BOOT_TIME_S = 600
 
 _KEYS = words(
     "name memory vcpu cpu_model cpu_custom depends_on ready cloud-init distro ssh-user ssh-password root-password bootstrap"
-    " boot_time_sec vm-type vm-provider mgmt_net groups metadata nics disks snapshots"
+    " boot_time_sec vm-type vm-provider type url mgmt_net groups metadata nics disks snapshots"
 )
 
 
@@ -109,6 +109,8 @@ class MachineSpec:
     """Overall time that ssh may take to answer."""
     vm_type: str = "default"
     vm_provider: str = "local-libvirt"
+    ova_url: str | None = None
+    """The oVirt export that the machine comes from: keys `type: ova` and `url`."""
     mgmt_net: str = ""
     """Filled in by the plan: the management net that the machine is on."""
     snapshots: Mapping[str, tuple[DiskSpec, ...]] = field(default_factory=dict)
@@ -141,6 +143,8 @@ class MachineSpec:
             "boot_time_sec": self.boot_time_s,
             "vm-type": self.vm_type,
             "vm-provider": self.vm_provider,
+            "type": "ova" if self.ova_url else None,
+            "url": self.ova_url,
             "mgmt_net": self.mgmt_net,
         }
         return {
@@ -178,6 +182,7 @@ class MachineSpec:
             boot_time_s=int(data.get("boot_time_sec", DEFAULT_BOOT_TIME_S)),
             vm_type=data.get("vm-type", "default"),
             vm_provider=data.get("vm-provider", "local-libvirt"),
+            ova_url=data.get("url") if data.get("type") == "ova" else None,
             mgmt_net=data.get("mgmt_net", ""),
             snapshots={name: tuple(DiskSpec.from_json(disk) for disk in disks) for name, disks in snapshots.items()},
             extra=beyond(data, _KEYS),

@@ -12,6 +12,9 @@ from .json import Json, beyond, without_none, words
 DEFAULT_DNS_DOMAIN = "lago.local"
 DEFAULT_MTU = 1500
 
+IPV6_SITE = "fd8f:1391:3a82"
+"""The predecessor's unique local prefix; a net's own /64 adds the third octet of its subnet, its decimal digits as they are."""
+
 _KEYS = words("name type gw dhcp management dns_domain_name dns_records mapping dns_forward mtu ipv6 bridge")
 
 
@@ -29,7 +32,7 @@ class NicSpec:
 
     @property
     def mac(self) -> str | None:
-        """`54:52:` and the address in hex; None without an address."""
+        """`54:52:` and the address in hex; None without an address: then it is `stable_mac`'s."""
         if self.ip is None:
             return None
         return "54:52:" + ":".join(f"{int(octet):02x}" for octet in self.ip.split("."))
@@ -40,6 +43,17 @@ class NicSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
         return cls(net=data["net"], ip=data.get("ip"), mtu=data.get("mtu"))
+
+
+def stable_mac(uuid: str, machine: str, index: int) -> str:
+    """Return the MAC of a NIC that has no address of ours: on bridge nets.
+
+    It follows from the environment's uuid, the machine's name and the index of the NIC, so that the NIC is the same one at every start
+    and strangers' DHCP servers know it again. `56:52:` is of the locally administered range, and no planned NIC begins so.
+    """
+    from hashlib import sha1
+
+    return ":".join(("56", "52", *(f"{byte:02x}" for byte in sha1(f"{uuid}/{machine}/{index}".encode()).digest()[:4])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +80,21 @@ class NetSpec:
     """Nets without management: the gateway whose DNS knows the names."""
     mtu: int = DEFAULT_MTU
     ipv6: bool | None = None
-    """None: on where the host would accept it."""
+    """Nat nets only; None: on where the host would accept it."""
     bridge: str | None = None
     """Bridge nets only: an existing bridge of the host; None: one of our own, without an uplink."""
     extra: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def ipv6_prefix(self) -> str | None:
+        """The net's /64 without its length, e.g. `fd8f:1391:3a82:200::`, whether IPv6 is on or not; None without a subnet."""
+        return None if self.gw is None else f"{IPV6_SITE}:{self.gw.split('.')[2]}::"
+
+    def ipv6_of(self, ip: str) -> str:
+        """Return the IPv6 address of the machine that has the IPv4 address `ip` on this net: the prefix and those four octets."""
+        from ipaddress import IPv6Address
+
+        return str(IPv6Address(f"{self.ipv6_prefix}{ip}"))
 
     def to_json(self) -> dict[str, Json]:
         data = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .atomic import write_json
@@ -52,6 +52,27 @@ def forget(uuid: str) -> None:
     _file(uuid).unlink(missing_ok=True)
 
 
+def recalled(prefix: Prefix) -> Prefix:
+    """Return a prefix that has lost its uuid with the one that it was last known by, so that what runs of it can be found."""
+    if prefix.uuid:
+        return prefix
+    entries = [env for env in _read_all() if env.path == prefix.path]
+    return replace(prefix, uuid=max(entries, key=lambda env: env.last_used).uuid) if entries else prefix
+
+
+def vanished(folder: Path, name: str = "") -> Prefix | None:
+    """Return an environment of a workdir that was deleted with its folder, though its machines may still run.
+
+    Args:
+        folder: the workdir, or one with a `.lago` in it.
+        name: of the prefix; "" when any will do.
+    """
+    gone = [
+        env for env in _read_all() if env.path.parent in (folder, folder / ".lago") and name in ("", env.name) and not env.path.exists()
+    ]
+    return max(gone, key=lambda env: env.last_used).prefix if gone else None
+
+
 def known_environments() -> list[KnownEnv]:
     """Return the environments that are there, the last used one first; those that vanished are dropped from the list."""
     known = _read_all()
@@ -59,6 +80,12 @@ def known_environments() -> list[KnownEnv]:
     if vanished:
         _prune(vanished)
     return sorted((env for env in known if env not in vanished), key=lambda env: env.last_used, reverse=True)
+
+
+def remembered() -> tuple[list[KnownEnv], list[Path]]:
+    """Return every entry as it is, also of environments that are not there right now, and the entries that cannot be read."""
+    entries = {path: _read(path) for path in sorted(_folder().glob("*.json")) if not path.name.startswith(".")}
+    return [env for env in entries.values() if env is not None], [path for path, env in entries.items() if env is None]
 
 
 def _prune(vanished: list[KnownEnv]) -> None:

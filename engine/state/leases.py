@@ -58,6 +58,10 @@ class LeaseStore:
         """Return the valid leases. Takes no lock: a plan made on it is checked again by `claim`."""
         return Leases({octet: lease for octet in OCTETS if (lease := self._read(octet)) and lease.is_valid})
 
+    def all(self) -> dict[int, Lease]:
+        """Return every lease by its third octet, also those whose prefix is gone."""
+        return {octet: lease for octet in OCTETS if (lease := self._read(octet)) is not None}
+
     def claim(self, uuid_path: Path, uuid: str, octets: Iterable[int]) -> None:
         """Lease subnets, none of them if one is taken; those that are ours already are fine.
 

@@ -119,7 +119,9 @@ def _open(path: Path) -> Iterator[int]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as failure:
-        raise WorkdirError(f"the lock '{path}' cannot be opened: {failure.strerror}") from failure
+        raise WorkdirError(
+            f"the lock '{path}' cannot be opened: {failure.strerror}", hint="set HOME, or XDG_STATE_HOME, to a folder that you may write in"
+        ) from failure
     try:
         yield descriptor
     finally:

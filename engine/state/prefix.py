@@ -5,8 +5,11 @@ Paths of images are kept as `$LAGO_PREFIX_PATH/images/…`, so that a prefix can
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +25,7 @@ T = TypeVar("T")
 LAGO_VERSION = "1.0.0"
 """Version of the layout, as the predecessor counts."""
 PATH_VARIABLE = "$LAGO_PREFIX_PATH"
+UUID = re.compile(r"[0-9A-Za-z-]{8,64}")
 OWN_MARKS = ("uuid", "initialized", "metadata", "virt", "images")
 """A folder with none of these is not ours to remove."""
 
@@ -47,7 +51,7 @@ class Prefix:
             uuid = (path / "uuid").read_text(encoding="utf-8", errors="replace").strip()
         except OSError:  # half-made or damaged: still there to be destroyed
             uuid = ""
-        return cls(path, uuid, workdir)
+        return cls(path, uuid if UUID.fullmatch(uuid) else "", workdir)
 
     @classmethod
     def create(cls, path: Path, *, uuid: str, host: str, workdir: Path | None = None) -> Self:
@@ -90,7 +94,7 @@ class Prefix:
         Raises:
             PrefixDamaged: it has lost its uuid, so that its machines cannot be told from others.
         """
-        if len(self.uuid) < 8:
+        if not self.uuid:
             raise PrefixDamaged(f"'{self.uuid_path}' is missing or damaged")
         return EnvRef(str(self.path), self.uuid)
 
@@ -133,6 +137,22 @@ class Prefix:
     @property
     def known_hosts(self) -> Path:
         return self.path / "known_hosts"
+
+    @property
+    def init_file(self) -> tuple[str, str] | None:
+        """Path and text of the init file that it was last made from; None when that is not known."""
+        try:
+            text = (self.path / "LagoInitFile").read_text(encoding="utf-8")
+            path = _read_json(self.path / "metadata").get("lagotui_init_file", "")
+        except (OSError, ValueError, PrefixDamaged):  # made by the predecessor, or damaged
+            return None
+        return str(path), text
+
+    def keep_init_file(self, path: str, text: str) -> None:
+        """Remember the init file that it was made from; it may hold passwords."""
+        metadata = dict(_read_json(self.path / "metadata"))
+        write_text(self.path / "LagoInitFile", text, mode=0o600)
+        write_json(self.path / "metadata", {**metadata, "lagotui_init_file": path})
 
     @property
     def is_initialized(self) -> bool:
@@ -219,7 +239,7 @@ class Prefix:
 
 def is_prefix(path: Path) -> bool:
     """Whether a folder is an initialized prefix, in the predecessor's sense."""
-    return (path / "initialized").is_file()
+    return os.path.isfile(path / "initialized")  # noqa: PTH113 - Path.is_file raises where we may not look
 
 
 def new_uuid() -> str:
@@ -252,23 +272,29 @@ def remove_tree(prefix: Prefix) -> None:
     try:
         if path.is_symlink() or path.is_file():
             path.unlink()
-            return
-        if not path.exists():
-            return
-        names = [entry.name for entry in path.iterdir()]
-        if names and not any(name in OWN_MARKS or name.startswith(".uuid.") for name in names):
-            raise WorkdirError(f"'{path}' does not look like an environment: it was left alone", hint=f"look into it; then: rm -r '{path}'")
-        (path / "initialized").unlink(missing_ok=True)
-        _remove_folder(str(path), None, last="uuid")
+        elif path.exists():
+            _remove_folder(str(path), None, _refuse_foreign)
     except OSError as failure:
         raise _explained(failure, f"'{path}' cannot be removed") from failure
 
 
-def _remove_folder(name: str, parent: int | None, last: str = "") -> None:
-    """Remove a folder through descriptors: a link put in its place meanwhile is not followed."""
+def _refuse_foreign(folder: str, names: list[str]) -> None:
+    if names and not any(name in OWN_MARKS or name.startswith(".uuid.") for name in names):
+        raise WorkdirError(f"'{folder}' does not look like an environment: it was left alone", hint=f"look into it; then: rm -r '{folder}'")
+
+
+def _removal_order(name: str) -> int:
+    return {"initialized": 0, "uuid": 2}.get(name, 1)
+
+
+def _remove_folder(name: str, parent: int | None, check: Callable[[str, list[str]], None] | None = None) -> None:
+    """Remove a folder through descriptors: a link put in its place meanwhile is not followed. What is write-protected is opened first."""
     descriptor = _open_folder(name, parent)
     try:
-        for entry in sorted(os.listdir(descriptor), key=lambda entry: entry == last):  # noqa: PTH208 - Path knows no descriptors
+        entries = sorted(os.listdir(descriptor), key=_removal_order)  # noqa: PTH208 - Path knows no descriptors
+        if check is not None:
+            check(name, entries)
+        for entry in entries:
             if stat.S_ISDIR(os.stat(entry, dir_fd=descriptor, follow_symlinks=False).st_mode):
                 _remove_folder(entry, descriptor)
             else:
@@ -292,10 +318,17 @@ def _open_folder(name: str, parent: int | None) -> int:
 
 
 def _with_paths(machine: MachineSpec, change: Callable[[str], str]) -> MachineSpec:
+    """Return the machine with the paths of its images and deploy scripts changed."""
+
     def changed(disks: tuple[DiskSpec, ...]) -> tuple[DiskSpec, ...]:
         return tuple(replace(disk, path=change(disk.path)) if disk.path else disk for disk in disks)
 
-    return replace(machine, disks=changed(machine.disks), snapshots={name: changed(disks) for name, disks in machine.snapshots.items()})
+    scripts = machine.metadata.get("deploy-scripts")
+    metadata = machine.metadata
+    if isinstance(scripts, list):
+        metadata = {**metadata, "deploy-scripts": [change(script) if isinstance(script, str) else script for script in scripts]}
+    snapshots = {name: changed(disks) for name, disks in machine.snapshots.items()}
+    return replace(machine, disks=changed(machine.disks), snapshots=snapshots, metadata=metadata)
 
 
 def _read_json(path: Path) -> Mapping[str, Json]:
@@ -304,7 +337,9 @@ def _read_json(path: Path) -> Mapping[str, Json]:
     except FileNotFoundError as missing:
         raise PrefixDamaged(f"'{path}' is missing") from missing
     except OSError as failure:
-        raise PrefixDamaged(f"'{path}' cannot be read: {failure.strerror}") from failure
+        closed = failure.errno in (errno.EACCES, errno.EPERM)
+        hint = f"chmod -R u+rwX {shlex.quote(str(path.parent))}" if closed else None
+        raise PrefixDamaged(f"'{path}' cannot be read: {failure.strerror}", hint=hint) from failure
     except ValueError as wrong:
         raise PrefixDamaged(f"'{path}' is damaged: {wrong}") from wrong
     if not isinstance(data, dict):

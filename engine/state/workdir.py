@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,17 +51,24 @@ class Workdir:
         return workdir
 
     @classmethod
-    def find(cls, start: Path) -> Self:
+    def find(cls, start: Path, *, damaged: bool = False) -> Self:
         """Return the workdir in a folder, in its `.lago`, or in the nearest `.lago` above. `/.lago` is never taken.
+
+        Args:
+            start: where to look first.
+            damaged: one whose `current` is missing or wrong will do: to destroy what is in it.
 
         Raises:
             WorkdirNotFound: there is none; the message lists those that lie in folders of `start`.
+            WorkdirError: there is one, but its `current` is not what it should be.
         """
         found = _search_up(_absolute(start), is_workdir)
+        if found is None and damaged:
+            found = _search_up(_absolute(start), _holds_prefixes)
         if found is not None:
             return cls(found)
         for candidate in (_absolute(start), _absolute(start) / DEFAULT_WORKDIR):
-            meant = candidate.name == DEFAULT_WORKDIR or (candidate / CURRENT).is_symlink()
+            meant = candidate.name == DEFAULT_WORKDIR or (candidate / CURRENT).is_symlink() or _holds_prefixes(candidate)
             if meant and cls(candidate).flaw():
                 return cls.open(candidate)  # raises, and says what is wrong with it
         near = nearby_workdirs(_absolute(start))
@@ -70,10 +78,12 @@ class Workdir:
         )
 
     def flaw(self) -> str:
-        """Say what is wrong with `current`; "" when nothing is, and when there is none."""
+        """Say what is wrong with `current`; "" when nothing is, and when there is nothing that it could lead to."""
         link = self.path / CURRENT
         if not link.is_symlink():
-            return f"'{link}' is no link" if link.exists() else ""
+            if link.exists():
+                return f"'{link}' is no link"
+            return f"'{link}' is missing" if _holds_prefixes(self.path) else ""
         return "" if link.is_dir() else f"'{link}' leads to '{link.readlink()}', where no folder is"
 
     @property
@@ -108,6 +118,8 @@ class Workdir:
             PrefixNotFound: there is none of that name.
         """
         wanted = self.current if name == CURRENT else name
+        if name == CURRENT and len(self.names) > 1 and (flaw := self.flaw()):
+            raise WorkdirError(f"which environment is meant cannot be told: {flaw}", hint=f"name one: -P {' | '.join(self.names)}")
         if not wanted:
             raise PrefixNotFound(f"the workdir '{self.path}' has no prefix")
         if wanted not in self.names:
@@ -123,7 +135,10 @@ class Workdir:
         wanted = DEFAULT_PREFIX if name == CURRENT else name
         if not _may_be_prefix(wanted):
             raise WorkdirError(f"no prefix can have the name '{wanted}'", hint="choose another with --prefix-name")
-        return self.path / wanted
+        path = self.path / wanted
+        if not _can_be_told(path):
+            raise WorkdirError(f"no environment can be in {str(path)!r}: libvirt cannot be told such a path", hint="choose another folder")
+        return path
 
     def set_current(self, name: str) -> None:
         """Make a prefix the current one, in one step.
@@ -181,8 +196,11 @@ class Workdir:
             yield
 
     def _repair_hint(self) -> str | None:
-        names = self.names
-        return f"ln -sfn {names[-1]} {self.path / CURRENT}" if names and (self.path / CURRENT).is_symlink() else None
+        link = shlex.quote(str(self.path / CURRENT))
+        if not self.names:
+            return None
+        away = "" if (self.path / CURRENT).is_symlink() or not (self.path / CURRENT).exists() else f"mv {link} {link}.old; "
+        return f"{away}ln -sfn {shlex.quote(self.current)} {link}, or: lagotui --run destroy"
 
 
 def is_workdir(path: Path) -> bool:
@@ -196,11 +214,14 @@ def resolve(
     prefix_path: Path | str | None = None,
     prefix_name: str = CURRENT,
     cwd: Path | None = None,
+    *,
+    damaged: bool = False,
 ) -> Prefix:
     """Return the prefix that a command means.
 
     With `prefix_path`, or standing in a prefix with no `workdir_path`, it is that prefix; else the one named `prefix_name` in the workdir
-    that is found from `workdir_path` or the current directory. It may be half-made or damaged: reading it says so.
+    that is found from `workdir_path` or the current directory. It may be half-made or damaged: reading it says so. With `damaged`
+    the workdir may be so, too.
 
     Raises:
         WorkdirNotFound: there is no workdir.
@@ -213,7 +234,7 @@ def resolve(
     if not workdir_path and is_prefix(here):
         return Prefix.at(here)
     start = here if str(workdir_path or "auto") == "auto" else here / str(workdir_path)
-    return Workdir.find(start).prefix(prefix_name)
+    return Workdir.find(start, damaged=damaged).prefix(prefix_name)
 
 
 def remove_prefix(prefix: Prefix) -> None:
@@ -237,13 +258,28 @@ def nearby_workdirs(start: Path) -> list[str]:
     return [name for name in names if any(_looks_used(start / name / below) for below in ("", DEFAULT_WORKDIR))]
 
 
+def _holds_prefixes(path: Path) -> bool:
+    """Whether a folder holds an environment, though no `current` says that it is a workdir."""
+    try:
+        with os.scandir(path) as entries:
+            return any(is_prefix(Path(entry.path)) and os.path.isfile(Path(entry.path, "uuid")) for entry in entries)  # noqa: PTH113
+    except OSError:  # no folder, or not for us
+        return False
+
+
+def _can_be_told(path: Path) -> bool:
+    """Whether a path survives XML: it is UTF-8, and has no character that XML changes or lacks."""
+    text = str(path)
+    return not any(ord(char) < 32 or 0xD800 <= ord(char) < 0xE000 for char in text)
+
+
 def _looks_used(workdir: Path) -> bool:
     return all((workdir / CURRENT / mark).is_file() for mark in ("initialized", "uuid"))
 
 
 def _resolve_prefix(start: Path) -> Prefix:
     start = _absolute(start)
-    if (start / "uuid").is_file():  # also one whose init never ended: it can be destroyed
+    if os.path.isfile(start / "uuid"):  # noqa: PTH113 - also one whose init never ended: it can be destroyed
         return Prefix.at(start)
     found = _search_up(start, is_prefix)
     if found is None:

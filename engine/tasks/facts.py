@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,7 @@ from ..config import Settings
 from ..context import TaskContext
 from ..errors import HostError, PrefixDamaged
 from ..plan.addressing import plan_addresses
-from ..plan.init import InitFacts, ResolvedTemplate
-from ..spec import DiskType, EnvRef, EnvSpec, MachineSpec, MachineStatus, NetSpec
+from ..spec import EnvRef, EnvSpec, MachineSpec, MachineStatus, NetSpec
 from ..state.env import EnvState, MachineState, NetState
 from ..state.leases import LeaseStore
 from ..state.prefix import Prefix
@@ -21,7 +19,6 @@ from .scope import PeekProvider
 
 if TYPE_CHECKING:
     from ..images.catalogue import Catalogue
-    from ..images.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,14 @@ class InitRequest:
     """Content of the init file; None: it is read."""
     set_current: bool = False
     skip_bootstrap: bool = False
+    named: bool = False
+    """The user named the init file: `up` of an environment that is there fails without it, instead of starting what is there."""
+    agreed: bool = False
+    """The user agrees to lose what a changed init file asks to make anew; else `up` refuses, and nothing is changed."""
+
+    def read(self) -> str:
+        """Return the text of the init file."""
+        return self.text if self.text is not None else self.init_file.read_text(encoding="utf-8")
 
     @property
     def prefix(self) -> Path:
@@ -44,53 +49,27 @@ class InitRequest:
         return Workdir.at(self.workdir).new_prefix_path(self.prefix_name)
 
 
-def read_init_file(ctx: TaskContext, request: InitRequest, catalogue: Catalogue) -> EnvSpec:
+def read_init_file(ctx: TaskContext, request: InitRequest, catalogue: Catalogue, settings: Settings) -> EnvSpec:
     """Return what the init file means; warnings go to the task log.
 
     Raises:
         InitFileError: it cannot be used; every error is placed.
     """
-    from ..initfile.check import Facts
     from ..initfile.load import require_spec
+    from .checking import local_facts
+    from .init_facts import variables
 
-    facts = Facts(templates=catalogue.names(), exists=os.path.exists, variables=dict(os.environ))
-    spec, remarks = require_spec(_shown(request.init_file), request.text, facts)
+    known = local_facts(settings, catalogue)
+    facts = replace(known, variables=variables(request), leases=None, subnets=None)  # the plan itself chooses among subnets
+    spec, remarks = require_spec(shown_path(request.init_file), request.text, facts)
     for remark in remarks:
         ctx.log(str(remark), logging.WARNING if remark.severity == "warning" else logging.INFO)
     return spec
 
 
-def _shown(path: Path) -> Path:
+def shown_path(path: Path) -> Path:
     """Return a path as a person would write it: relative where it is below the current folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def init_facts(
-    ctx: TaskContext, request: InitRequest, spec: EnvSpec, catalogue: Catalogue, store: Store, *, uuid: str, host: str
-) -> InitFacts:
-    """Gather what planning an init needs."""
-    from ..images.disks import trusted_chain
-
-    disks = [disk for machine in spec.machines.values() for disk in machine.disks]
-    templates: dict[tuple[str, str | None], ResolvedTemplate] = {}
-    for disk in disks:
-        if disk.type is DiskType.TEMPLATE and disk.template_name is not None:
-            ref = catalogue.find(disk.template_name, disk.template_version)
-            metadata = store.metadata(ref) if store.has(ref) else ref.source.metadata()
-            image = str(store.path_of(ref))
-            templates[disk.template_name, disk.template_version] = ResolvedTemplate(ref.repo, ref.name, ref.version, image, metadata)
-    files = {disk.path for disk in disks if disk.type is DiskType.FILE and disk.path is not None and disk.format != "iso"}
-    return InitFacts(
-        prefix=str(request.prefix),
-        workdir=str(request.workdir),
-        name=request.prefix.name,
-        uuid=uuid,
-        host=host,
-        templates=templates,
-        image_formats={path: trusted_chain(ctx, Path(path), (store.root,))[0].format for path in files},
-        set_current=request.set_current,
-        bootstrap=not request.skip_bootstrap,
-    )
 
 
 def addressed(spec: EnvSpec, uuid: str, settings: Settings, used_subnets: frozenset[str]) -> EnvSpec:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..context import TaskContext
-from ..errors import PrefixDamaged
+from ..errors import PrefixDamaged, WorkdirError
 from ..spec import DiskType, EnvSpec, Json, MachineSpec, NetSpec
 from ..state import known
 from ..state import workdir as workdirs
@@ -36,7 +36,7 @@ def claim_subnets(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping
 
 
 def release_subnets(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
-    LeaseStore(scope.settings.lease_dir).release(scope.open_prefix().uuid_path)
+    LeaseStore(scope.settings.lease_dir).release(scope.open_prefix().uuid_path, args.get("octets"))
 
 
 def make_keys(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
@@ -71,18 +71,53 @@ def fetch_template(ctx: TaskContext, scope: RunScope, subject: str, args: Mappin
     scope.store.fetch(ctx, scope.catalogue.find(args["name"], args["version"]))
 
 
-def make_disk(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
-    from ..images import disks
+def fetch_image(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
+    from ..images import fetching
 
     path = Path(args["path"])
-    match DiskType(args["type"]):
-        case DiskType.EMPTY:
-            disks.make_empty(ctx, path, args["format"], args["size"])
-        case DiskType.FILE if args["copy"]:
-            disks.copy_image(ctx, Path(args["source"]), path)
-        case DiskType.FILE | DiskType.TEMPLATE:
-            source = Path(args["source"])
-            disks.make_overlay(ctx, path, source, disks.probe(ctx, source).format, args["size"])
+    fetching.fetch(ctx, args["url"], path, fetching.checksums(args["sha256"], args["sha1"]))
+    if not args["iso"]:
+        fetching.require_image(ctx, path, args["url"])
+
+
+def extract_ova(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
+    from ..images.archives import bring, forget
+    from ..images.ova import extract
+
+    if args["path"]:
+        extract(ctx, Path(args["path"]), args["members"])
+        return
+    archive = bring(ctx, args["url"])  # it is here, unless another run has used it meanwhile
+    extract(ctx, archive, args["members"])
+    forget(archive)
+
+
+def copy_scripts(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
+    for source, target in args["copies"].items():
+        try:
+            content = Path(source).read_bytes()
+        except OSError as failure:
+            raise WorkdirError(f"the deploy script '{source}' cannot be read: {failure.strerror}") from failure
+        write_bytes(Path(target), content, mode=0o644)
+
+
+def make_disk(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
+    from ..images import disks, layers
+
+    path, size = Path(args["path"]), args["size"]
+    if DiskType(args["type"]) is DiskType.EMPTY:
+        disks.make_empty(ctx, path, args["format"], size)
+        return
+    source = Path(args["source"])
+    if not args["copy"]:
+        disks.make_overlay(ctx, path, source, disks.format_of(ctx, source), size)
+        return
+    if args["parent"]:
+        layers.copy_onto(ctx, source, path, Path(args["parent"]))
+    else:
+        disks.copy_image(ctx, source, path)
+    if size is not None and args["format"] != "iso":
+        disks.grow(ctx, path, size)
 
 
 def make_seed(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
@@ -103,6 +138,8 @@ def make_seed(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str
             authorized_keys=(prefix.public_key.read_text().strip(),),
             host_key=KeyPair(key.read_bytes(), key.with_suffix(".pub").read_text().strip()),
             macs=tuple(args["macs"]),
+            user_data=args["user_data"] or {},
+            network_config=args["network_config"],
         ),
     )
 

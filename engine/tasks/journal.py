@@ -1,7 +1,8 @@
 """What a run is about to do and has done, on disk before and after each step, so that a kill -9 loses nothing.
 
-One file a run, one JSON object a line, each line fsynced: `{"run": plan…}`, `{"begin": id}`, `{"done": id}`, `{"undone": id}`,
-`{"end": outcome}`.
+One file a run, one JSON object a line: `{"run": plan…}`, `{"begin": id}`, `{"done": id}`, `{"undone": id}`, `{"end": outcome}`.
+Each line is on the disk before its writer goes on, but for `done`, which comes there with the next line: a power cut that takes it makes
+a step that was done look merely begun, and what began is undone, or done once more, either way. Steps that begin side by side share a sync.
 A last line cut short by a crash is as if it had not been written.
 """
 
@@ -14,8 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import DiskFull
 from ..plan.model import Plan, Recovery, Step
 from ..spec import Json
+from ..state.atomic import FULL, sync_dir
 
 SUFFIX = ".jsonl"
 KEPT_RUNS = 50
@@ -29,21 +32,39 @@ class Journal:
         self.path = path
         self._descriptor = descriptor
         self._lock = threading.Lock()
+        self._syncing = threading.Lock()
+        self._written = 0
+        self._synced = 0
+        self._torn = False
+        """Whether the last line was cut short, by a full disk."""
 
     @classmethod
     def create(cls, folder: Path, run_id: str, plan: Plan) -> Journal:
         """Begin the journal of `plan` in `folder`.
 
         Raises:
+            DiskFull: there is no room.
             OSError: the folder cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / f"{run_id}{SUFFIX}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        journal = cls(path, descriptor)
-        journal._write({"run": {"id": run_id, "pid": os.getpid(), "at_s": time.time(), "plan": plan.to_json()}})
-        _sync_folder(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            journal = cls(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600))
+        except OSError as failure:
+            raise _explained(failure, path) from failure
+        try:
+            journal._write({"run": {"id": run_id, "pid": os.getpid(), "at_s": time.time(), "plan": plan.to_json()}})
+            sync_dir(folder)
+        except BaseException:
+            journal.close()
+            path.unlink(missing_ok=True)
+            raise
         return journal
+
+    @classmethod
+    def unkept(cls, path: Path) -> Journal:
+        """Begin a journal that is nowhere: for a run that must be possible on a full disk."""
+        return cls(path, os.memfd_create(path.name, os.MFD_CLOEXEC))
 
     @classmethod
     def reopen(cls, path: Path) -> Journal:
@@ -56,7 +77,7 @@ class Journal:
         self._write({"begin": step.id})
 
     def done(self, step: Step) -> None:
-        self._write({"done": step.id})
+        self._write({"done": step.id}, sync=False)
 
     def undone(self, step: Step) -> None:
         self._write({"undone": step.id})
@@ -64,7 +85,10 @@ class Journal:
     def end(self, outcome: str) -> None:
         """Close the run: nothing is left to put right."""
         if self.path.exists():  # a destroy takes the folder along
-            self._write({"end": outcome, "at_s": time.time()})
+            try:
+                self._write({"end": outcome, "at_s": time.time()})
+            except DiskFull:  # a journal that cannot say that all is well must not say otherwise
+                self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
@@ -73,16 +97,32 @@ class Journal:
                 os.close(self._descriptor)
                 self._descriptor = -1
 
-    def remove(self) -> None:
-        """Forget the run."""
-        self.close()
-        self.path.unlink(missing_ok=True)
-
-    def _write(self, record: dict[str, Json]) -> None:
+    def _write(self, record: dict[str, Json], *, sync: bool = True) -> None:
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        with self._lock:
-            os.write(self._descriptor, line)
-            os.fdatasync(self._descriptor)
+        try:
+            with self._lock:
+                self._append(line)
+                self._written += 1
+                number = self._written
+            if sync:
+                self._sync(number)
+        except OSError as failure:
+            raise _explained(failure, self.path) from failure
+
+    def _append(self, line: bytes) -> None:
+        rest = b"\n" + line if self._torn else line
+        self._torn = True
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        self._torn = False
+
+    def _sync(self, number: int) -> None:
+        """Bring a line to the disk, unless another thread that came with a later one has."""
+        with self._syncing:
+            if self._synced < number:
+                reached = self._written
+                os.fdatasync(self._descriptor)
+                self._synced = reached
 
     def _terminate_torn_line(self) -> None:
         if not self.path.read_bytes().endswith(b"\n"):
@@ -142,6 +182,17 @@ def read_dead_run(path: Path) -> DeadRun | None:
     return DeadRun(path, header["id"], header["pid"], header["at_s"], plan, tuple(dict.fromkeys(begun)), frozenset(done))
 
 
+def ended_on(path: Path) -> Path | None:
+    """Return the prefix of a run that came to its end; None when it did not, or its journal cannot be read."""
+    try:
+        if read_dead_run(path) is not None:
+            return None
+        first, _, _ = path.read_bytes().partition(b"\n")
+        return Path(Plan.from_json(json.loads(first)["run"]["plan"]).prefix)
+    except (FileNotFoundError, ValueError, KeyError):  # removed meanwhile, or cut short in its first line
+        return None
+
+
 def dead_runs(folder: Path) -> list[DeadRun]:
     """Return the unfinished runs of a folder, oldest first. Call it under the prefix lock, or take a live run for a dead one."""
     found: list[DeadRun] = []
@@ -169,9 +220,5 @@ def _journals(folder: Path) -> list[Path]:
         return []
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _explained(failure: OSError, path: Path) -> OSError | DiskFull:
+    return DiskFull(f"the journal '{path}' cannot be written: {failure.strerror}") if failure.errno in FULL else failure

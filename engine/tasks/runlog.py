@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from ..bus import Bus
 from ..events import Event, Outcome, TaskFinished, TaskLog, TaskStarted
@@ -20,8 +22,14 @@ class RunLog:
         self.path = path
         self._run_id = run_id
         self._names: dict[str, str] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8", errors="replace")
+        self.trouble = ""
+        """Why nothing is written, "" when all is well: a run must not fail because nobody can read about it later."""
+        self._file: TextIO | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8", errors="replace")
+        except OSError as failure:
+            self.trouble = f"this run is not logged: '{path}' cannot be written: {failure.strerror}"
         self._reader = bus.subscribe()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write, name="run-log", daemon=True)
@@ -32,12 +40,20 @@ class RunLog:
         self._ended.set()
         self._thread.join(5.0)
         self._reader.close()
-        self._file.close()
+        if self._file is not None:
+            with suppress(OSError):  # what is left of the log does not fit on the disk: what there is must do
+                self._file.close()
 
     def _write(self) -> None:
         for batch in self._reader.batches(per_second=1 / FLUSH_S, until=self._ended.is_set):
-            self._file.writelines(line for event in batch if (line := self._line(event)))
-            self._file.flush()
+            lines = [line for event in batch if (line := self._line(event))]
+            if self._file is None or self.trouble:
+                continue
+            try:
+                self._file.writelines(lines)
+                self._file.flush()
+            except OSError as failure:
+                self.trouble = f"the log of this run ends early: '{self.path}' cannot be written: {failure.strerror}"
 
     def _line(self, event: Event) -> str:
         match event:

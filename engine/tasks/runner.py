@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..context import TaskContext, outcome_of
-from ..errors import Cancelled, EngineError, RecoveryFailed
+from ..errors import Cancelled, DiskFull, EngineError, RecoveryFailed
 from ..events import Outcome
 from ..plan.model import Inverse, Plan, Recovery, Resource, Step, StepKind
 from ..spec import Json
@@ -70,7 +70,7 @@ class Runner:
             resumed: this finishes a dead run: a failure takes nothing back and leaves the journal open for another try.
         """
         self._plan = plan
-        self._ctx = ctx
+        self._ctx = ctx.contained()
         self._journal = journal
         self._perform = perform
         self._resumed = resumed
@@ -184,8 +184,15 @@ async def undo(plan: Plan, ctx: TaskContext, journal: Journal, perform: Perform,
                 failures.append(f"'{step.title}': {_text(failure)}")
             else:
                 if step.journaled:
-                    journal.undone(step)
+                    _note_undone(task, journal, step)
     return failures
+
+
+def _note_undone(task: TaskContext, journal: Journal, step: Step) -> None:
+    try:
+        journal.undone(step)
+    except DiskFull as failure:  # what comes next must be taken back all the same; to take this back twice does no harm
+        task.log(failure.message, logging.WARNING)
 
 
 async def recover(run: DeadRun, ctx: TaskContext, perform: Perform) -> None:

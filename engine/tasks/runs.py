@@ -10,22 +10,24 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..bus import Bus
 from ..context import CancelToken, TaskContext, TaskLogHandler
-from ..errors import EngineError
+from ..errors import DiskFull, EngineError
 from ..plan.model import Plan, Recovery, StepKind
+from ..state import durations
 from ..state.home import state_home
-from ..state.locks import prefix_lock
-from ..state.prefix import Prefix
+from ..state.locks import lock_holder, prefix_lock
+from ..state.prefix import Prefix, is_prefix
 from ..state.workdir import CURRENT, DEFAULT_WORKDIR
 from . import journal
 from .runlog import RunLog
 from .runner import Runner, recover
 from .scope import RunScope
-from .steps import performer
+from .steps import performer, timed
 from .threads import LoopThread, in_thread
 
 T = TypeVar("T")
@@ -52,15 +54,13 @@ class Run:
         """
         for note in plan.notes:
             self.ctx.log(note)
-        folder = journal_folder(plan)
+        book = _open_journal(self.ctx, plan)
+        took_s: dict[str, list[float]] = {}
         try:
-            book = journal.Journal.create(folder, f"{self.ctx.run_id}-{plan.verb}", plan)
-        except OSError as failure:
-            raise EngineError(f"the journal '{folder}' cannot be written: {failure.strerror}", hint="nothing was changed") from failure
-        try:
-            await Runner(plan, self.ctx, book, performer(scope)).run()
+            await Runner(plan, self.ctx, book, timed(performer(scope), took_s)).run()
         finally:
             _tidy(plan, book)
+            await in_thread("durations", lambda: durations.record(took_s))
 
     async def put_right(self, runs: list[journal.DeadRun], scope_of: Callable[[Plan], RunScope]) -> list[str]:
         """Undo or finish dead runs, newest first.
@@ -74,7 +74,7 @@ class Run:
             with self.ctx.child(f"{how} '{dead.plan.verb}' that ended in the middle") as task:
                 await recover(dead, task, performer(scope_of(dead.plan)))
             if dead.plan.verb in OUTLIVING_VERBS:
-                dead.path.unlink(missing_ok=True)
+                _forget(dead.path)
             done.append(f"'{dead.plan.verb}' that had ended in the middle was {'undone' if how == 'Undo' else 'finished'}")
         return done
 
@@ -154,6 +154,8 @@ class Runs:
             log = RunLog(self._bus, run_id, _log_path(run_id, verb, prefix))
             held.enter_context(_logged(log, prefix))
             with TaskContext.root(self._bus, title, run_id=run_id, env=str(prefix or ""), token=token) as ctx:
+                if log.trouble:
+                    ctx.log(log.trouble, logging.WARNING)
                 return await body(Run(ctx, prefix or Path("/")))
 
 
@@ -162,6 +164,27 @@ def journal_folder(plan: Plan) -> Path:
     if plan.verb in OUTLIVING_VERBS:
         return state_home() / "journal" / plan.uuid
     return Path(plan.prefix) / "journal"
+
+
+def _open_journal(ctx: TaskContext, plan: Plan) -> journal.Journal:
+    """Return the journal of a plan.
+
+    Raises:
+        DiskFull: there is no room for it. Only a destroy, which makes room, does without.
+        EngineError: it cannot be written for another reason.
+    """
+    folder, stem = journal_folder(plan), f"{ctx.run_id}-{plan.verb}"
+    names = (f"{stem}-{number}" if number > 1 else stem for number in count(1))  # a run may hold several plans of one verb
+    run_id = next(name for name in names if not (folder / f"{name}{journal.SUFFIX}").exists())
+    try:
+        return journal.Journal.create(folder, run_id, plan)
+    except DiskFull as failure:
+        if plan.verb != "destroy":
+            raise
+        ctx.log(f"{failure.message}; if this run is killed, run destroy again", logging.WARNING)
+        return journal.Journal.unkept(folder / f"{run_id}{journal.SUFFIX}")
+    except OSError as failure:
+        raise EngineError(f"the journal '{folder}' cannot be written: {failure.strerror}", hint="nothing was changed") from failure
 
 
 def pending_runs(prefix: Path) -> list[journal.DeadRun]:
@@ -197,7 +220,7 @@ def half_made(start: Path, name: str) -> Prefix | None:
 def forget_pending(prefix: Prefix) -> None:
     """Drop the journals of a prefix that is about to go as a whole."""
     for run in pending_runs(prefix.path):
-        run.path.unlink(missing_ok=True)
+        _forget(run.path)
     if prefix.uuid:
         shutil.rmtree(state_home() / "journal" / prefix.uuid, ignore_errors=True)
 
@@ -205,15 +228,32 @@ def forget_pending(prefix: Prefix) -> None:
 def _tidy(plan: Plan, book: journal.Journal) -> None:
     if plan.verb not in OUTLIVING_VERBS:
         journal.prune(book.path.parent)
-    elif book.path.exists() and journal.read_dead_run(book.path) is None:
-        book.remove()
-        with contextlib.suppress(OSError):  # another journal of this environment is still there
-            book.path.parent.rmdir()
+        return
+    if book.path.exists() and journal.read_dead_run(book.path) is None:
+        book.close()
+        _forget(book.path)
+    _sweep(Path(plan.prefix))
+
+
+def _forget(path: Path) -> None:
+    """Remove a journal, and its folder where that is not the prefix's."""
+    path.unlink(missing_ok=True)
+    if path.parent.parent == state_home() / "journal":
+        with contextlib.suppress(OSError):  # others are still in it
+            path.parent.rmdir()
+
+
+def _sweep(ours: Path) -> None:
+    """Remove journals of runs that came to their end, but were killed before they could remove them; `ours` is the prefix we hold."""
+    for path in (state_home() / "journal").glob(f"*/*{journal.SUFFIX}"):
+        prefix = journal.ended_on(path)
+        if prefix is not None and (prefix == ours or lock_holder(prefix) is None):
+            _forget(path)
 
 
 def _log_path(run_id: str, verb: str, prefix: Path | None) -> Path:
     """Return where a run is logged: in its prefix, unless the prefix comes or goes with the run."""
-    if prefix is not None and (prefix / "initialized").exists() and verb not in OUTLIVING_VERBS:
+    if prefix is not None and is_prefix(prefix) and verb not in OUTLIVING_VERBS:
         return prefix / "logs" / "lago.log"
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return state_home() / "logs" / f"{stamp}-{verb}-{run_id}.log"
@@ -233,14 +273,15 @@ def _logged(log: RunLog, prefix: Path | None) -> Iterator[None]:
 
 
 def _put_away(path: Path, prefix: Path | None, failed: bool) -> None:
-    if prefix is not None and (prefix / "initialized").exists():
-        kept = prefix / "logs" / "lago.log"
-        kept.parent.mkdir(exist_ok=True)
-        with kept.open("ab") as target, path.open("rb") as source:
-            shutil.copyfileobj(source, target)
-        path.unlink()
-    elif not failed:
-        path.unlink()
+    with contextlib.suppress(OSError):  # no room or no right to write in the prefix, or nothing was logged: what is there stays
+        if prefix is not None and is_prefix(prefix):
+            kept = prefix / "logs" / "lago.log"
+            kept.parent.mkdir(exist_ok=True)
+            with kept.open("ab") as target, path.open("rb") as source:
+                shutil.copyfileobj(source, target)
+            path.unlink()
+        elif not failed:
+            path.unlink()
     _prune_logs()
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from ..context import TaskContext
+from ..plan.forecast import duration_key
 from ..plan.model import StepKind
 from ..spec import Json
-from . import init_steps, running_steps
+from . import apply_steps, init_steps, running_steps
 from .runner import Perform
 from .scope import RunScope
+
+FETCHED_S = 0.1
+"""A template that is there within this time was in the store already: that says nothing of the next fetch."""
 
 Handler = Callable[[TaskContext, RunScope, str, Mapping[str, Json]], None]
 
@@ -18,18 +23,31 @@ HANDLERS: Mapping[StepKind, Handler] = {
     StepKind.CLAIM_SUBNETS: init_steps.claim_subnets,
     StepKind.MAKE_KEYS: init_steps.make_keys,
     StepKind.FETCH_TEMPLATE: init_steps.fetch_template,
+    StepKind.FETCH_IMAGE: init_steps.fetch_image,
+    StepKind.EXTRACT_OVA: init_steps.extract_ova,
+    StepKind.COPY_SCRIPTS: init_steps.copy_scripts,
     StepKind.MAKE_DISK: init_steps.make_disk,
     StepKind.MAKE_SEED: init_steps.make_seed,
     StepKind.SAVE_ENV: init_steps.save_env,
+    StepKind.KEEP_INIT_FILE: apply_steps.keep_init_file,
     StepKind.FINISH_PREFIX: init_steps.finish_prefix,
     StepKind.START_NET: running_steps.start_net,
     StepKind.START_MACHINE: running_steps.start_machine,
     StepKind.WAIT_SSH: running_steps.wait_ssh,
+    StepKind.WAIT_READY: running_steps.wait_ready,
     StepKind.STOP_MACHINE: running_steps.stop_machine,
     StepKind.STOP_NET: running_steps.stop_net,
     StepKind.SNAPSHOT_MACHINE: running_steps.snapshot_machine,
     StepKind.UNSNAPSHOT_MACHINE: running_steps.unsnapshot_machine,
     StepKind.REVERT_DISKS: running_steps.revert_disks,
+    StepKind.MAKE_HOST_KEYS: apply_steps.make_host_keys,
+    StepKind.UNMAKE_HOST_KEYS: apply_steps.unmake_host_keys,
+    StepKind.GROW_DISK: apply_steps.grow_disk,
+    StepKind.SET_ASIDE: apply_steps.set_aside,
+    StepKind.PUT_BACK: apply_steps.put_back,
+    StepKind.REMOVE_FILES: apply_steps.remove_files,
+    StepKind.UPDATE_SPEC: apply_steps.update_spec,
+    StepKind.UPDATE_NET: apply_steps.update_net,
     StepKind.RELEASE_SUBNETS: init_steps.release_subnets,
     StepKind.REMOVE_PREFIX: init_steps.remove_prefix,
 }
@@ -42,3 +60,16 @@ def performer(scope: RunScope) -> Perform:
         HANDLERS[kind](ctx, scope, subject, args)
 
     return perform
+
+
+def timed(perform: Perform, took_s: dict[str, list[float]]) -> Perform:
+    """Return what does the same, and notes how long every step took that ended well."""
+
+    def perform_timed(ctx: TaskContext, kind: StepKind, subject: str, args: Mapping[str, Json]) -> None:
+        started_s = time.monotonic()
+        perform(ctx, kind, subject, args)
+        spent_s = time.monotonic() - started_s
+        if kind is not StepKind.FETCH_TEMPLATE or spent_s > FETCHED_S:
+            took_s.setdefault(duration_key(kind, subject), []).append(spent_s)
+
+    return perform_timed

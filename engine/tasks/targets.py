@@ -12,6 +12,8 @@ from .init_steps import seed_path
 from .scope import RunScope
 
 SSH_PORT = 22
+READY_LINES = 1000
+"""Of the serial console, that are searched for what `ready` waits for."""
 SERIAL_LINES = 5
 
 
@@ -50,3 +52,25 @@ def wait_until_ssh_answers(ctx: TaskContext, scope: RunScope, name: str) -> None
 
     target = ssh_target(prefix, machine, scope.settings)
     wait_ssh(ctx, target, provider.dialer(), deadline_s=machine.boot_time_s, evidence=evidence)
+
+
+def wait_until_ready(ctx: TaskContext, scope: RunScope, machine: MachineSpec) -> None:
+    """Wait for what the init file calls ready.
+
+    Raises:
+        NotReady: it did not come in time.
+        MachineStateError: the machine is not running any more, or cannot be asked.
+    """
+    from ..guest.ready import Probes, wait_ready
+
+    assert machine.ready is not None
+    provider, ref = scope.provider(), scope.ref
+    target = ssh_target(scope.open_prefix(), machine, scope.settings) if machine.ready.command or machine.ready.tcp else None
+    probes = Probes(
+        name=machine.name,
+        target=target,
+        dialer=provider.dialer(),
+        status=lambda: provider.machine_states(ref).get(machine.name, MachineStatus.DOWN),
+        serial=lambda: provider.console_tail(ref, machine.name, READY_LINES),
+    )
+    wait_ready(ctx, machine.ready, probes)

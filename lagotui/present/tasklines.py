@@ -52,6 +52,10 @@ class TaskLines:
         match event:
             case TaskStarted() if self._is_within_depth(node) and self._level <= logging.INFO:
                 yield from self._headers([node])
+            case TaskLog() if event.aloud:
+                node.logs.remove(event)
+                yield from self._headers([*self.tree.ancestors(node), node])
+                yield from self._record(node, event.message, event.level)
             case TaskLog() if event.level >= max(logging.ERROR, self._level) or node.outcome is Outcome.FAILED:
                 yield from self._dump(node)
             case TaskFinished():

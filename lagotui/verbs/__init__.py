@@ -34,6 +34,9 @@ class Verb:
 VERBS: Mapping[str, Verb] = {
     "init": Verb("lifecycle", "make an environment from an init file", "init LagoInitFile"),
     "up": Verb("lifecycle", "make the environment if needed, start it, wait until ssh answers", "up sample_initfiles/hello.yaml"),
+    "plan": Verb("planning", "show what up would do, without doing it", "plan sample_initfiles/hello.yaml"),
+    "generate-init": Verb("planning", "write the init file of an environment that is there", "generate-init 'domains/*/metadata'"),
+    "leases": Verb("planning", "list subnets and the environments that hold them", "leases"),
     "start": Verb("lifecycle", "start machines and their networks", "start alice"),
     "stop": Verb("lifecycle", "stop machines at once, and the networks nobody uses any more", "stop alice bob"),
     "status": Verb("looking", "show the environment: networks, machines, addresses, states", "-f json status"),
@@ -46,7 +49,9 @@ VERBS: Mapping[str, Verb] = {
     "revert": Verb("snapshots", "put every machine back to a snapshot", "revert before-upgrade"),
     "destroy": Verb("removal", "remove an environment and everything in it", "destroy -y"),
     "recover": Verb("removal", "finish or undo what a killed run left half done", "recover"),
-    "template": Verb("templates", "build a built-in template, or list what there is", "template build tiny"),
+    "check": Verb("checking", "say what is wrong with an init file, with line and column", "check LagoInitFile"),
+    "schema": Verb("checking", "print the JSON Schema of the init file, for editors", "schema"),
+    "template": Verb("templates", "list, fetch, import, publish, prune or build templates", "template pull debian-13"),
 }
 
 LATER = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exit_codes import ExitCode
+from ..present.plan import diff_lines
 from . import Command
 from .session import Session
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_INIT_FILE = "LagoInitFile"
 
 
-def _init_arguments(parser: ArgumentParser) -> None:
+def init_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("paths", nargs="*", metavar="[WORKDIR] [VIRT_CONFIG]", help="where to make it (.lago), and the init file (LagoInitFile)")
     add("--template-repo-path", metavar="PATH", help="catalogue of templates: a file or a URL")
@@ -31,6 +33,11 @@ def _init_arguments(parser: ArgumentParser) -> None:
     add("--skip-build", action="store_true", help="leave out the build commands of disks")
 
 
+def _up_arguments(parser: ArgumentParser) -> None:
+    init_arguments(parser)
+    parser.add_argument("-y", "--yes", action="store_true", help="lose what a changed init file asks to make anew, without being asked")
+
+
 def _init(session: Session, arguments: Namespace) -> int:
     request = _request(session, arguments)
     session.follow(lambda engine: engine.init(request))
@@ -38,9 +45,40 @@ def _init(session: Session, arguments: Namespace) -> int:
 
 
 def _up(session: Session, arguments: Namespace) -> int:
-    request = _of_existing(_request(session, arguments), session.settings.prefix_name)
+    request = _agreed(session, request_of(session, arguments))
+    if request is None:
+        session.voice.note("nothing was changed")
+        return ExitCode.OK
     session.follow(lambda engine: engine.up(request))
     return ExitCode.OK
+
+
+def _agreed(session: Session, request: InitRequest) -> InitRequest | None:
+    """Return the request, agreed to where a changed init file would lose something; None when the user would rather not.
+
+    Without a terminal nobody is asked: the engine refuses.
+    """
+    from engine.state.prefix import is_prefix
+
+    if request.agreed or not sys.stdin.isatty() or not is_prefix(request.prefix):
+        return request
+    changes, lost = session.engine.changes(request)
+    if not lost:
+        return request
+    for line in (*diff_lines(changes), "This would be lost:", *(f"  {sentence}" for sentence in lost), "Go on? [y/N]"):
+        session.voice.note(line)
+    return replace(request, agreed=True) if sys.stdin.readline().strip().lower() in ("y", "yes") else None
+
+
+def request_of(session: Session, arguments: Namespace) -> InitRequest:
+    """Return what `up` is asked for: an environment that is there, by default with the init file that it was made from, or a new one."""
+    from engine.state.prefix import Prefix
+
+    request = _of_existing(_request(session, arguments), session.settings.prefix_name)
+    known = None if arguments.paths else Prefix.at(request.prefix).init_file
+    if known is not None and Path(known[0]).is_file():
+        request = replace(request, init_file=Path(known[0]))
+    return replace(request, named=bool(arguments.paths), agreed=getattr(arguments, "yes", False))
 
 
 def _request(session: Session, arguments: Namespace) -> InitRequest:
@@ -102,8 +140,8 @@ def _stop(session: Session, arguments: Namespace) -> int:
 
 
 COMMANDS: Mapping[str, Command] = {
-    "init": Command(_init, _init_arguments),
-    "up": Command(_up, _init_arguments),
+    "init": Command(_init, init_arguments),
+    "up": Command(_up, _up_arguments),
     "start": Command(_start, _machines_argument),
     "stop": Command(_stop, _machines_argument),
 }

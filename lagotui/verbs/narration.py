@@ -12,6 +12,7 @@ from engine.events import Event
 
 from ..present.ansi import CLEAR_BELOW, Ink, paint, up
 from ..present.tasklines import TaskLines, running_lines
+from ..streams import tell
 
 REDRAW_S = 0.5
 """How often the lines about running tasks are brought up to date when nothing happens."""
@@ -81,12 +82,11 @@ class LineNarrator:
         self._write(["".join(traceback.format_exception(failure)).rstrip()])
 
     def close(self) -> None:
-        self._stream.flush()
+        """Nothing waits: every line is flushed."""
 
     def _write(self, lines: Sequence[str]) -> None:
         if lines:
-            self._stream.write("".join(f"{line}\n" for line in lines))
-            self._stream.flush()
+            tell(self._stream, "".join(f"{line}\n" for line in lines))
 
 
 class TerminalNarrator(LineNarrator):
@@ -108,21 +108,28 @@ class TerminalNarrator(LineNarrator):
         super().close()
 
     def _draw(self) -> None:
-        size = os.get_terminal_size(self._stream.fileno())
-        width, height = size.columns or 80, size.lines or 24  # a terminal that does not know its size says 0
+        width, height = _size(self._stream)
         self._live = running_lines(self._lines.tree, now_s=time.time(), width=width - 1, limit=max(1, min(8, height // 3)))
-        self._stream.write("".join(f"{paint(line, Ink.FAINT, colour=self._colour)}\n" for line in self._live))
-        self._stream.flush()
+        tell(self._stream, "".join(f"{paint(line, Ink.FAINT, colour=self._colour)}\n" for line in self._live))
         self._drawn_at_s = time.monotonic()
 
     def _erase(self) -> None:
         if self._live:
-            self._stream.write(up(len(self._live)) + CLEAR_BELOW)
+            tell(self._stream, up(len(self._live)) + CLEAR_BELOW)
             self._live = []
 
     def _write(self, lines: Sequence[str]) -> None:
         self._erase()
         super()._write(lines)
+
+
+def _size(stream: TextIO) -> tuple[int, int]:
+    """Return the columns and lines of a terminal; 80 and 24 of one that does not know them, or has gone."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except OSError:
+        return 80, 24
+    return size.columns or 80, size.lines or 24
 
 
 class JsonNarrator:
@@ -139,7 +146,6 @@ class JsonNarrator:
 
         for event in events:
             self._write({"event": type(event).__name__, **asdict(event)})
-        self._stream.flush()
 
     def note(self, text: str) -> None:
         self._write({"event": "Note", "at_s": time.time(), "text": text})
@@ -153,9 +159,9 @@ class JsonNarrator:
         self._write({"event": "Traceback", "at_s": time.time(), "text": "".join(traceback.format_exception(failure))})
 
     def close(self) -> None:
-        self._stream.flush()
+        """Nothing waits: every line is flushed."""
 
     def _write(self, record: dict[str, object]) -> None:
         import json
 
-        self._stream.write(f"{json.dumps(record)}\n")
+        tell(self._stream, f"{json.dumps(record)}\n")

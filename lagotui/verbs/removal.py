@@ -21,7 +21,7 @@ def _destroy_arguments(parser: ArgumentParser) -> None:
 
 
 def _destroy(session: Session, arguments: Namespace) -> int:
-    doomed = session.workdir().prefixes if arguments.all_prefixes else (session.env(),)
+    doomed = session.workdir(damaged=True).prefixes if arguments.all_prefixes else (session.env(damaged=True),)
     if not arguments.yes and not _agreed(session, doomed):
         session.voice.note("nothing was destroyed")
         return ExitCode.OK

@@ -13,10 +13,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from engine.config import Settings, load_settings
-from engine.errors import Cancelled
+from engine.errors import Cancelled, EngineError
 
 from ..exit_codes import ExitCode
 from ..present.lago_formats import dump
+from ..streams import mute
 from .narration import Narrator
 
 if TYPE_CHECKING:
@@ -76,27 +77,39 @@ class Session:
     def engine(self) -> Engine:
         return self.open_engine(self.settings)
 
-    def env(self) -> Prefix:
-        """Return the environment that the settings point at.
+    def env(self, *, damaged: bool = False) -> Prefix:
+        """Return the environment that the settings point at; with `damaged` that of a damaged workdir, too.
 
         Raises:
             WorkdirError: there is none.
         """
-        return self.engine.find()
+        return self.engine.find(damaged=damaged)
 
-    def workdir(self, start: Path | None = None) -> Workdir:
-        """Return the workdir that is found from `start`, by default from where the settings point at.
+    def workdir(self, start: Path | None = None, *, damaged: bool = False) -> Workdir:
+        """Return the workdir, damaged or not, that is found from `start`, by default from where the settings point at.
 
         Raises:
             WorkdirError: there is none.
         """
         from engine.state.workdir import Workdir
 
-        return Workdir.find(start or self.settings.workdir_path or Path())
+        return Workdir.find(start or self.settings.workdir_path or Path(), damaged=damaged)
 
     def show(self, data: Any) -> None:
-        """Write the verb's result."""
-        self.out.write(dump(data, self.settings.out_format))
+        """Write the verb's result.
+
+        Raises:
+            BrokenPipeError: nobody reads it any more.
+            EngineError: it cannot be written.
+        """
+        try:
+            self.out.write(dump(data, self.settings.out_format))
+            self.out.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as failure:
+            mute(self.out)
+            raise EngineError(f"the result cannot be written: {failure.strerror}") from failure
 
     def follow(self, start: Callable[[Engine], RunHandle[T]], *, quiet: bool = False) -> T:
         """Start a run, tell its story until it ends, return its result.

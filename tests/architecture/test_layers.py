@@ -28,6 +28,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 ONLY = {
+    "requests": ("engine/images",),
     "libvirt": ("engine/providers/libvirt",),
     "libvirtmod": ("engine/providers/libvirt",),
     "pylxd": ("engine/providers/lxd",),

@@ -7,10 +7,10 @@ import re
 import tomllib
 from collections import Counter
 
-from engine.initfile.model import TOP_KEYS, Dhcp, Disk, Domain, Net, Nic, Section, Status
+from engine.initfile.model import TOP_KEYS, CloudInit, Dhcp, Disk, Domain, Net, Nic, Ready, Section, Status
 from tests.architecture.house import ROOT, modules, obey
 
-SECTIONS: tuple[type[Section], ...] = (Domain, Nic, Disk, Net, Dhcp)
+SECTIONS: tuple[type[Section], ...] = (Domain, Nic, Disk, Net, Dhcp, Ready, CloudInit)
 
 
 def test_every_module_says_what_it_is() -> None:

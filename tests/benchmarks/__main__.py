@@ -1,4 +1,4 @@
-"""Run every benchmark and print a table: `python -m tests.benchmarks [NAME…]`. Needs what the live tests need; changes nothing outside /tmp."""
+"""Run every benchmark and print a table: `python -m tests.benchmarks [NAME…]`. Needs what live tests need; writes only to /tmp."""
 
 from __future__ import annotations
 

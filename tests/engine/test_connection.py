@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,15 @@ def test_a_result_that_comes_too_late_is_handed_on() -> None:
         limited(lambda: go_on.wait(20), 0.01, TimeoutError(), late.put)
     go_on.set()
     assert late.get(timeout=5) is True
+
+
+def test_a_daemon_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def restarts() -> bool:
+        asked.append(len(asked) < 2)
+        return asked[-1]
+
+    with pytest.raises(HostUnreachable, match="cannot connect"):
+        Connection(f"qemu+unix:///system?socket={tmp_path}/none", restarts=restarts)
+    assert asked == [True, True, False]

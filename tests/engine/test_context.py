@@ -102,3 +102,17 @@ def test_a_forgotten_run_is_gone_from_the_tree(bus: Bus, tree: TaskTree) -> None
     list(tree.walk())
     tree.forget(root.task_id)
     assert (tree.nodes, tree.roots) == ({}, [])
+
+
+def test_a_child_token_is_cancelled_with_its_parent() -> None:
+    parent = CancelToken()
+    child = parent.child()
+    parent.cancel()
+    assert child.cancelled
+    assert parent.child().cancelled
+
+
+def test_a_parent_goes_on_without_a_cancelled_child() -> None:
+    parent = CancelToken()
+    parent.child().cancel()
+    assert not parent.cancelled

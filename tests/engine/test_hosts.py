@@ -11,6 +11,7 @@ import pytest
 from engine.bus import Bus
 from engine.context import TaskContext
 from engine.errors import HostUnreachable
+from engine.events import TaskLog
 from engine.providers.libvirt.hosts import HostKind, choose_host
 
 
@@ -80,3 +81,16 @@ def test_private_asks_nobody(ctx: TaskContext, daemon: Path) -> None:
 def test_any_other_uri_is_taken_as_it_is(ctx: TaskContext) -> None:
     choice = choose_host(ctx, "qemu+ssh://there/system", sockets=[])
     assert (choice.kind, choice.uri) == (HostKind.URI, "qemu+ssh://there/system")
+
+
+@pytest.mark.parametrize("aloud", [True, False])
+def test_private_taking_over_is_told_aloud_where_an_environment_is_made(ctx: TaskContext, tmp_path: Path, aloud: bool) -> None:
+    subscription = ctx.bus.subscribe()
+    choose_host(ctx, "auto", sockets=[tmp_path / "none"], ask=answers, aloud=aloud)
+    assert [event.aloud for event in subscription.take(timeout_s=1) if isinstance(event, TaskLog)] == [aloud]
+
+
+def test_the_system_being_chosen_is_nothing_to_tell_aloud(ctx: TaskContext, daemon: Path) -> None:
+    subscription = ctx.bus.subscribe()
+    choose_host(ctx, "auto", sockets=[daemon], ask=answers, aloud=True)
+    assert [event.aloud for event in subscription.take(timeout_s=1) if isinstance(event, TaskLog)] == [False]

@@ -14,7 +14,8 @@ from engine.plan.running import plan_start, plan_stop
 from engine.plan.snapshots import plan_snapshot
 from engine.state.prefix import Prefix
 from engine.tasks.journal import Journal
-from engine.tasks.runs import Run, journal_folder, pending_runs
+from engine.tasks.preparing import prepare_init
+from engine.tasks.runs import journal_folder, pending_runs
 from engine.tasks.steps import performer
 from tests.engine.bench import Bench
 
@@ -22,7 +23,7 @@ from tests.engine.bench import Bench
 def die_in(bench: Bench, plan: Plan, steps: int) -> None:
     """Do the first steps of a plan as a run does that is killed in the middle of the last one."""
     journal = Journal.create(journal_folder(plan), "dead", plan)
-    perform = performer(bench.engine._scope(Path(plan.prefix), plan.uuid, plan.host))
+    perform = performer(bench.engine.kit.scope_of(plan))
     with TaskContext.root(bench.engine.bus, "dies", run_id="dead") as ctx:
         for number, step in enumerate(plan.steps[:steps], 1):
             journal.begin(step)
@@ -35,7 +36,7 @@ def die_in(bench: Bench, plan: Plan, steps: int) -> None:
 def plan_of_init(bench: Bench) -> Plan:
     request = bench.request()
     with TaskContext.root(bench.engine.bus, "plans", run_id="plan") as ctx:
-        plan, scope = bench.engine._plan_init(Run(ctx, request.prefix), request)
+        plan, scope = prepare_init(bench.engine.kit, ctx, request)
         assert scope.store is not None and scope.catalogue is not None
         scope.store.fetch(ctx, scope.catalogue.find("small"))
     return Plan.from_json({**plan.to_json(), "steps": [step.to_json() for step in plan.steps if step.journaled]})

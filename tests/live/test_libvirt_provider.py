@@ -1,4 +1,4 @@
-"""The libvirt provider on real daemons with real machines: one environment of two machines and two nets, on both kinds of host."""
+"""The libvirt provider on real daemons with real machines: one environment of two machines and three nets, on both kinds of host."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pycdlib import PyCdlib
 
 from engine.bus import Bus
 from engine.context import CancelToken, TaskContext
@@ -26,7 +29,7 @@ from engine.providers.libvirt.hosts import SYSTEM_URI, HostChoice, HostKind
 from engine.providers.libvirt.private import world_paths
 from engine.providers.libvirt.provider import LibvirtProvider
 from engine.providers.libvirt.session import Session
-from engine.spec import DhcpRange, DiskSpec, DiskType, EnvRef, MachineSpec, MachineStatus, NetSpec, NicSpec
+from engine.spec import DhcpRange, DiskSpec, DiskType, EnvRef, MachineSpec, MachineStatus, NetSpec, NetType, NicSpec, stable_mac
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
@@ -60,7 +63,7 @@ class Site:
 
     def overlays(self, machine: str, name: str) -> tuple[DiskOverlay, ...]:
         images = Path(self.env.prefix) / "images"
-        disks = self.machines[machine].disks
+        disks = [disk for disk in self.machines[machine].disks if disk.format != "iso"]
         return tuple(DiskOverlay(disk.dev, str(disk.path), disk.format, str(images / f"{machine}_{disk.name}.{name}")) for disk in disks)
 
 
@@ -94,22 +97,29 @@ def provider(request: pytest.FixtureRequest, live_folder: Path, task: TaskContex
 
 @pytest.fixture(scope="module")
 def site(provider: LibvirtProvider, task: TaskContext, live_folder: Path, store: Path) -> Iterator[Site]:
-    """Two machines on a management net, the first one also on a second net; both have a disk on each bus."""
+    """Two machines on a management net and on a bridge of their own; the first one has two processors, two NICs on a third net, and CDs."""
     env = EnvRef(str(live_folder / f"env-{provider.info().kind}"), os.urandom(16).hex())
     images = Path(env.prefix) / "images"
     images.mkdir(parents=True)
+    (Path(env.prefix) / "uuid").write_text(env.uuid)  # a prefix that is there: its nets are not counted as used
     used = provider.used_subnets()
     one, two = [octet for octet in range(200, 255) if f"192.168.{octet}.0/24" not in used][:2]
     ips = {"vm0": f"192.168.{one}.2", "vm1": f"192.168.{one}.3"}
     lago = NetSpec("lago", gw=f"192.168.{one}.1", dhcp=DhcpRange(100, 200), management=True, dns_domain_name="lago.local", mapping=ips)
-    other = NetSpec("storage-net-one", gw=f"192.168.{two}.1", mtu=1400, mapping={"vm0-eth1": f"192.168.{two}.2"})
+    others = {f"vm0-eth{number}": f"192.168.{two}.{number}" for number in (2, 3)}
+    other = NetSpec("storage-net-one", gw=f"192.168.{two}.1", dhcp=DhcpRange(100, 200), mtu=1400, mapping=others)
+    wire = NetSpec("wire", NetType.BRIDGE, mtu=1400)
     machines, seeds = {}, {}
     for name, ip in ips.items():
-        extra = (NicSpec(other.name, f"192.168.{two}.2", mtu=1400),) if name == "vm0" else ()
-        machines[name] = _machine(name, (NicSpec("lago", ip), *extra), images, _tiny(store))
+        nics = (NicSpec("lago", ip), NicSpec("wire", mtu=1400))
+        machines[name] = _machine(name, nics, images, _tiny(store))
         seeds[name] = images / f"{name}-seed.iso"
         write_seed(seeds[name], Seed(name, f"{env.uuid}-{name}", domain="lago.local", root_password=PASSWORD))
-    made = Site(provider, task, env, {"lago": lago, other.name: other}, machines, seeds, queue.Queue())
+    more_nics = tuple(NicSpec(other.name, address, mtu=1400) for address in others.values())
+    cds = tuple(DiskSpec(dev, DiskType.FILE, dev, "iso", path=str(_cd(images / f"{dev}.iso", dev))) for dev in ("hda", "sdb"))
+    vm0 = machines["vm0"]
+    machines["vm0"] = replace(vm0, vcpu=2, nics=vm0.nics + more_nics, disks=vm0.disks + cds)
+    made = Site(provider, task, env, {"lago": lago, other.name: other, "wire": wire}, machines, seeds, queue.Queue())
     end_watch = provider.watch(made.changes.put)
     try:
         made.up()
@@ -130,6 +140,22 @@ def _machine(name: str, nics: tuple[NicSpec, ...], images: Path, tiny: Path) -> 
     subprocess.run(["qemu-img", "create", "-q", "-f", "raw", data, "64M"], check=True)
     disks = (DiskSpec("root", DiskType.TEMPLATE, "vda", path=str(root)), DiskSpec("data", DiskType.EMPTY, "sda", "raw", path=str(data)))
     return MachineSpec(name, memory_mib=128, vcpu=1, nics=nics, disks=disks, mgmt_net="lago")
+
+
+SAY_ON_SERIAL = bytes.fromhex("fa31c08ed8be207cac84c0741050bafd03eca82074fb58baf803eeebebf4ebfd")
+"""Machine code at 0x7c00 that writes the text behind it (at 0x7c20, up to a zero) to the first serial port, and halts."""
+
+
+def _cd(path: Path, says: str) -> Path:
+    """Write a CD that boots: its boot sector says `cd SAYS boots` on the serial port, and halts."""
+    iso = PyCdlib()
+    iso.new()
+    sector = (SAY_ON_SERIAL + f"cd {says} boots\r\n".encode()).ljust(2048, b"\0")
+    iso.add_fp(BytesIO(sector), len(sector), "/BOOT.;1")
+    iso.add_eltorito("/BOOT.;1", bootcatfile="/BOOT.CAT;1")
+    iso.write(str(path))
+    iso.close()
+    return path
 
 
 class Terminal:
@@ -221,6 +247,114 @@ def test_names_of_machines_resolve_and_answer_between_guests(site: Site) -> None
         terminal.expect("ping-ok", 30)
 
 
+def test_processors_are_spread_over_numa_cells(site: Site) -> None:
+    with Terminal(site, "vm0") as terminal:
+        terminal.login()
+        terminal.type("echo $(nproc) processors, $(ls -d /sys/devices/system/node/node* | wc -l) cells")
+        terminal.expect("2 processors, 2 cells", 20)
+
+
+def test_each_nic_has_its_address_and_mtu_also_twice_on_a_net(site: Site) -> None:
+    wanted = [(index, nic.ip, nic.mtu) for index, nic in enumerate(site.machines["vm0"].nics) if nic.mtu and nic.ip]
+    with Terminal(site, "vm0") as terminal:
+        terminal.login()
+        for index, ip, mtu in wanted:
+            terminal.type(
+                f"until ip a show eth{index} | grep -q '{ip}/'; do sleep 1; done; echo {ip} $(cat /sys/class/net/eth{index}/mtu)'!'"
+            )
+            terminal.expect(f"{ip} {mtu}!", 30)
+
+
+def test_guests_meet_on_a_bridge_of_their_own(site: Site) -> None:
+    with Terminal(site, "vm0") as one, Terminal(site, "vm1") as other:
+        for number, terminal in enumerate((one, other), start=1):
+            terminal.login()
+            terminal.type(f"ip addr add 10.9.9.{number}/24 dev eth1 && cat /sys/class/net/eth1/address")
+            terminal.expect(stable_mac(site.env.uuid, f"vm{number - 1}", 1), 20)
+        one.type("ping -c 1 -W 5 10.9.9.2 && echo ping''-ok")
+        one.expect("ping-ok", 30)
+
+
+def test_management_net_speaks_ipv6(site: Site) -> None:
+    lago, (ours, theirs) = site.nets["lago"], [str(machine.ip) for machine in site.machines.values()]
+    with Terminal(site, "vm0") as one, Terminal(site, "vm1") as other:
+        for ip, terminal in ((theirs, other), (ours, one)):
+            terminal.login()
+            terminal.type(f"until ip a show eth0 | grep -q '{ip}/'; do sleep 0.2; done")
+            terminal.type("cd /proc/sys/net/ipv6/conf/eth0; echo 1 >disable_ipv6; echo 0 >disable_ipv6")  # anew, as a guest begins
+            terminal.type(f"ip addr add {lago.ipv6_of(ip)}/64 dev eth0; echo ad''ded")
+            terminal.expect("added", 20)
+        for wanted in (f"{lago.ipv6_prefix}1", lago.ipv6_of(theirs)):
+            one.type(f"until ping6 -c 1 -W 1 {wanted}; do sleep 0.2; done; echo answer''-of {wanted}")
+            one.expect(f"answer-of {wanted}", 30)
+        one.type("nslookup -type=AAAA vm1.lago.local")
+        one.expect(f"Address: {lago.ipv6_of(theirs)}", 20)
+
+
+def test_disks_of_each_bus_are_seen(site: Site) -> None:
+    with Terminal(site, "vm0") as terminal:
+        terminal.login()
+        terminal.type("cd /sys/block; echo disks: $(ls -d vd* sd* sr*)'!'")
+        terminal.expect("disks: sda sr0 vda vdb!", 20)  # the kernel of the tiny guest has no IDE
+
+
+@pytest.mark.parametrize(
+    ("dev", "cpu"),
+    [
+        ("hda", {"cpu_model": "Westmere"}),
+        ("sda", {"cpu_custom": {"@mode": "custom", "@match": "exact", "model": {"@fallback": "allow", "#text": "Nehalem"}}}),
+    ],
+)
+def test_machine_boots_from_a_cd(dev: str, cpu: dict[str, Any], site: Site) -> None:
+    iso = _cd(Path(site.env.prefix) / "images" / f"boot-{dev}.iso", dev)
+    machine = MachineSpec(f"cd-{dev}", 32, 1, disks=(DiskSpec("cd", DiskType.FILE, dev, "iso", path=str(iso)),), **cpu)
+    site.provider.start_machine(site.ctx, site.env, machine, None)
+    try:
+        until(lambda: f"cd {dev} boots" in "".join(site.provider.console_tail(site.env, machine.name, 20)), "boot from the CD", 30)
+    finally:
+        site.provider.stop_machine(site.ctx, site.env, machine.name)
+
+
+def test_unknown_cpu_model_is_refused_with_its_neighbours(site: Site) -> None:
+    machine = MachineSpec("vm9", 32, 1, cpu_model="Westmeer")
+    with pytest.raises(HostRefused, match="no cpu_model 'Westmeer'") as refusal:
+        site.provider.start_machine(site.ctx, site.env, machine, None)
+    assert "'Westmere'" in refusal.value.hint
+
+
+@pytest.fixture
+def host_bridge(site: Site) -> Iterator[str]:
+    if site.provider.info().kind != "system" or os.geteuid() != 0:
+        pytest.skip("bridges of the host are for the system's libvirt, and for root to make")
+    name = f"ltbr{os.getpid()}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
+
+
+def test_machine_joins_a_bridge_of_the_host_and_leaves_it_there(site: Site, host_bridge: str) -> None:
+    lan = NetSpec("lan", NetType.BRIDGE, bridge=host_bridge, mtu=1400)
+    iso = _cd(Path(site.env.prefix) / "images" / "lan.iso", "lan")
+    machine = MachineSpec(
+        "on-lan", 32, 1, nics=(NicSpec("lan", mtu=1400),), disks=(DiskSpec("cd", DiskType.FILE, "hda", "iso", path=str(iso)),)
+    )
+    ports = Path("/sys/class/net") / host_bridge / "brif"
+    assert host_bridge in (site.provider.bridges() or ())
+    try:
+        site.provider.start_net(site.ctx, site.env, lan, site.nets)
+        site.provider.start_machine(site.ctx, site.env, machine, None)
+        assert [(Path("/sys/class/net") / port.name / "mtu").read_text().strip() for port in ports.iterdir()] == ["1400"]
+    finally:
+        site.provider.stop_machine(site.ctx, site.env, machine.name)
+        site.provider.stop_net(site.ctx, site.env, "lan")
+    assert list(ports.iterdir()) == []
+
+
+def test_bridge_that_is_not_there_is_refused(site: Site) -> None:
+    with pytest.raises(HostRefused, match="the bridge 'br-nowhere' is"):
+        site.provider.start_net(site.ctx, site.env, NetSpec("lan", NetType.BRIDGE, bridge="br-nowhere"), site.nets)
+
+
 def test_console_tail_is_what_was_printed_since_start(site: Site) -> None:
     until(lambda: any("login" in line for line in site.provider.console_tail(site.env, "vm1", 500)), "login prompt in the log")
     assert not any("\x1b" in line for line in site.provider.console_tail(site.env, "vm1", 500))
@@ -235,7 +369,7 @@ def test_second_console_takes_over(site: Site) -> None:
 
 def test_stats_are_of_both_machines(site: Site) -> None:
     stats = site.provider.stats(site.env)
-    assert {name: (reading.vcpu, reading.memory_mib) for name, reading in stats.items()} == {"vm0": (1, 128), "vm1": (1, 128)}
+    assert {name: (reading.vcpu, reading.memory_mib) for name, reading in stats.items()} == {"vm0": (2, 128), "vm1": (1, 128)}
     assert all(0 < reading.memory_used_mib <= 128 and reading.cpu_time_s > 0 and reading.disk_read_bytes > 0 for reading in stats.values())
 
 

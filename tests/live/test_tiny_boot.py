@@ -24,6 +24,18 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
 BOOT_TIMEOUT_S = 60.0
 POWEROFF_TIMEOUT_S = 20.0
+TOLD = "line 1: 'quoted' \"too\" # no comment\n\n  indented: yes\n"
+USER_DATA = {
+    "hostname": "theirs",
+    "package_update": False,
+    "write_files": [
+        {"path": "/etc/told/plain", "content": TOLD, "permissions": "0640"},
+        {"path": "/etc/told/encoded", "content": "AAH/", "encoding": "b64"},
+    ],
+    "users": ["default", {"name": "ann", "ssh_authorized_keys": ["ssh-rsa AAAA ann"]}],
+    "runcmd": ["cp /etc/told/plain /root/seen", ["touch", "/root/of the user"]],
+}
+"""Of an init file: as `cloud-init: {user-data: …}` has it."""
 ROOT_PASSWORD = 'it\'s "$(odd)" # \\ ü'
 
 
@@ -126,6 +138,7 @@ def seed(client_key: KeyPair) -> Seed:
         authorized_keys=(client_key.public_line,),
         host_key=make_host_key("vm1"),
         root_password=ROOT_PASSWORD,
+        user_data=USER_DATA,
         runcmd=("echo \"ran as $(id -un): 'quoted' # not a comment\" >> /root/ran", ("touch", "/root/a b")),
     )
 
@@ -255,6 +268,17 @@ def test_runcmd_takes_lines_and_words(guest: Guest) -> None:
     guest.wait_for(lambda: "tiny: runcmd done, exit code 0" in guest.serial_text, "runcmd")
     assert guest.ssh("cat /root/ran").strip() == "ran as root: 'quoted' # not a comment"
     assert guest.ssh("ls '/root/a b'").strip() == "/root/a b"
+
+
+def test_what_the_init_file_tells_cloud_init_is_done(guest: Guest) -> None:
+    guest.wait_for(lambda: "tiny: runcmd done, exit code 0" in guest.serial_text, "runcmd")
+    assert guest.ssh("cat /root/seen") == TOLD
+    assert guest.ssh("stat -c %a /etc/told/plain; od -An -tx1 /etc/told/encoded; ls '/root/of the user'").split("\n")[:3] == [
+        "640",
+        " 00 01 ff",
+        "/root/of the user",
+    ]
+    assert guest.ssh("cat /home/ann/.ssh/authorized_keys; hostname").split("\n")[:2] == ["ssh-rsa AAAA ann", "vm1"]
 
 
 def test_password_logins_over_ssh_are_off(guest: Guest) -> None:

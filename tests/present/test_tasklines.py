@@ -147,3 +147,10 @@ def test_running_lines_keep_to_their_limit_and_width() -> None:
         list(lines.lines(event))
     shown = running_lines(lines.tree, now_s=0, width=8, limit=3)
     assert shown == ["… task 0", "… task 1", "… and 7 "]
+
+
+@pytest.mark.parametrize("limits", [{}, {"level": logging.ERROR}, {"depth": 1}])
+def test_what_must_be_seen_is_told_at_once_below_its_task(limits: dict[str, int]) -> None:
+    spoken = TaskLog(task_id="2", level=logging.INFO, logger="engine", message="host: private", aloud=True)
+    lines = told([begin("1", "Init"), begin("2", "Choose", "1"), log("2", "hidden"), spoken], **limits)
+    assert lines == ["@ Init: ", "  # Choose: ", "    * host: private"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ KEEPALIVE_S = 5
 KEEPALIVE_MISSES = 5
 """A daemon that is silent for KEEPALIVE_S times this is taken for lost."""
 
+RESTART_S = 5.0
+"""Seconds that a daemon may take to be started again; a tenth of that is usual."""
+RESTART_POLL_S = 0.1
 CLOSE_TIMEOUT_S = 3.0
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MOST_S = 5.0
@@ -64,8 +68,16 @@ class Connection:
         HostUnreachable: nobody answers within `open_timeout_s`, or we are not let in.
     """
 
-    def __init__(self, uri: str, *, open_timeout_s: float = OPEN_TIMEOUT_S) -> None:
+    def __init__(self, uri: str, *, open_timeout_s: float = OPEN_TIMEOUT_S, restarts: Callable[[], bool] = lambda: False) -> None:
+        """Connect.
+
+        Args:
+            uri: of the daemon.
+            open_timeout_s: how long it may take to answer.
+            restarts: says whether a daemon that refuses us is being started again; then it is waited for.
+        """
         self.uri = uri
+        self._restarts = restarts
         self._open_timeout_s = open_timeout_s
         self._lock = threading.Lock()
         self._healing = threading.Lock()
@@ -156,6 +168,17 @@ class Connection:
         return conn
 
     def _open(self) -> libvirt.virConnect:
+        deadline_s = time.monotonic() + RESTART_S
+        while True:
+            try:
+                return self._open_once()
+            except HostUnreachable:
+                if time.monotonic() > deadline_s or not self._restarts():
+                    raise
+            if self._closed.wait(RESTART_POLL_S):
+                raise HostUnreachable(f"the connection to '{self.uri}' is closed")
+
+    def _open_once(self) -> libvirt.virConnect:
         try:
             return self._limited(lambda: libvirt.open(self.uri), self._open_timeout_s, lambda late: late.close())
         except libvirt.libvirtError as error:

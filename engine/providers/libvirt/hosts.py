@@ -48,6 +48,7 @@ def choose_host(
     *,
     sockets: Sequence[Path] = SYSTEM_SOCKETS,
     ask: Callable[[str, float], str] | None = None,
+    aloud: bool = False,
 ) -> HostChoice:
     """Choose the libvirt for a setting of `libvirt_url`; starts nothing.
 
@@ -56,6 +57,7 @@ def choose_host(
         wanted: `auto`, `private`, `system` or a URI.
         sockets: where the system's daemon may listen.
         ask: connects to a URI within some seconds, returns "" or why that did not work; None for a real connection.
+        aloud: tell the user when the private host takes over from the system's.
 
     Raises:
         HostUnreachable: the system's libvirt is wanted, and it is not running or closed to the user.
@@ -73,7 +75,7 @@ def choose_host(
         choice = HostChoice(HostKind.PRIVATE, "", f"your own private libvirt, because '{SYSTEM_URI}' cannot be used: {problem}")
     else:
         choice = HostChoice(HostKind.SYSTEM, SYSTEM_URI, f"'{SYSTEM_URI}', because it is open to you")
-    ctx.log(f"host: {choice.why}")
+    (ctx.tell if aloud and problem else ctx.log)(f"host: {choice.why}")
     return choice
 
 

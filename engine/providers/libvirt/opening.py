@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from ...config import Settings, xdg_dir
 from ...context import TaskContext
 from .accel import probe_accel
 from .hosts import SYSTEM_URI, HostChoice, HostKind, choose_host
 from .private import world_paths
-from .provider import LibvirtProvider
-from .session import Session
+
+if TYPE_CHECKING:
+    from .provider import LibvirtProvider
+    from .session import Session
 
 
 def open_libvirt(ctx: TaskContext, host: str, settings: Settings, *, start: bool) -> LibvirtProvider | None:
@@ -22,12 +25,21 @@ def open_libvirt(ctx: TaskContext, host: str, settings: Settings, *, start: bool
         WorldUnavailable: the private world cannot be made here.
     """
     choice = _choice(ctx, host, settings)
+    if not start and _is_surely_down(choice):
+        return None
+    from .provider import LibvirtProvider
+
     session = _session(choice)
     if start:
         session.connect(ctx)
     elif session.peek() is None:
         return None
     return LibvirtProvider(session, choice, probe_accel(settings.accel))
+
+
+def _is_surely_down(choice: HostChoice) -> bool:
+    """Whether there is no private world, seen without loading libvirt: that takes longer than all the rest of a short command."""
+    return choice.kind is HostKind.PRIVATE and not world_paths(xdg_dir("XDG_STATE_HOME", ".local/state", os.environ)).dial_socket.exists()
 
 
 def _choice(ctx: TaskContext, host: str, settings: Settings) -> HostChoice:
@@ -38,6 +50,8 @@ def _choice(ctx: TaskContext, host: str, settings: Settings) -> HostChoice:
 
 
 def _session(choice: HostChoice) -> Session:
+    from .session import Session
+
     if choice.kind is HostKind.PRIVATE:
         paths = world_paths(xdg_dir("XDG_STATE_HOME", ".local/state", os.environ))
         return Session(paths.uri, paths)

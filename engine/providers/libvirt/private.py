@@ -99,6 +99,13 @@ class World:
         user = () if os.geteuid() == 0 else ("-U", "--preserve-credentials")
         return ("nsenter", "-t", str(self.pid), *user, "-n", "--", *argv)
 
+    def routes(self) -> str:
+        """Return the IPv4 routes inside, as the kernel lists them; "" when the world has just ended."""
+        try:
+            return Path(f"/proc/{self.pid}/net/route").read_text()
+        except OSError:
+            return ""
+
     def close(self) -> None:
         """Let go of the world; it ends by itself soon if it is unused by then."""
         with self._lock:

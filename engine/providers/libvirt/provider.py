@@ -7,17 +7,22 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import libvirt
+
 from ...context import TaskContext
+from ...errors import HostRefused
 from ...guest.dial import Dialer
-from ...spec import EnvRef, MachineSpec, MachineStatus, NetSpec
-from ..base import ConsoleStream, DiskOverlay, HostInfo, MachineStats, StatusChange
-from . import capacity, console, domain, network, snapshot, stats
+from ...spec import EnvRef, MachineSpec, MachineStatus, NetSpec, NetType
+from ..base import ConsoleStream, DiskOverlay, HostCpu, HostInfo, MachineStats, StatusChange
+from . import capacity, console, domain, net_facts, net_update, network, snapshot, stats
 from .accel import AccelChoice
 from .chain import chains_of
+from .cpu import CpuFacts, read_cpu_facts
 from .hosts import HostChoice, HostKind
 from .metadata import Tag, domain_uuid, network_uuid
 from .session import Session
 from .watch import Watch
+from .xml_cpu import machine_cpu
 from .xml_domain import Ground
 
 SNAPSHOT_TIMEOUT_S = 300.0
@@ -34,6 +39,9 @@ class LibvirtProvider:
         self._accel = accel
         self._ours: dict[str, Tag] = {}
         """libvirt's UUID → whose it is, for what was started from here: it may be gone before a watcher could look."""
+        self._cpu_facts: CpuFacts | None = None
+        self._ipv6_refusal: str | None = None
+        """Why nets have no IPv6 here, "" when they may; None: not looked yet."""
 
     # --- what it is ------------------------------------------------------------------------------------------------
 
@@ -48,21 +56,64 @@ class LibvirtProvider:
         return self._session.enter_command(argv)
 
     def used_subnets(self) -> frozenset[str]:
-        if self._choice.kind is not HostKind.SYSTEM:
+        routes = self._session.routes()
+        if self._choice.kind is HostKind.URI or routes is None:
             return frozenset()
-        ours = self._session.look(network.our_bridges) or frozenset()
-        return capacity.subnets_in_routes(capacity.ROUTES.read_text(), ours)
+        ours = self._session.look(network.bridges_of_environments) or frozenset()
+        return capacity.subnets_in_routes(routes, ours)
 
     def can_read_images(self, folder: Path) -> str:
         return capacity.command_to_let_in(folder, capacity.qemu_user()) if self._choice.kind is HostKind.SYSTEM else ""
+
+    def bridges(self) -> frozenset[str] | None:
+        match self._choice.kind:
+            case HostKind.PRIVATE:
+                return frozenset()
+            case HostKind.SYSTEM:
+                return net_facts.host_bridges() - (self._session.look(network.our_bridges) or frozenset())
+            case HostKind.URI:
+                return None
+
+    def cpu_models(self) -> tuple[str, ...]:
+        facts = self._session.look(self._read_cpu_facts)
+        return facts.usable if facts is not None else ()
+
+    def host_cpu(self) -> HostCpu:
+        facts = self._session.look(self._read_cpu_facts)
+        return facts.host if facts is not None else HostCpu("", "")
+
+    def _read_cpu_facts(self, conn: libvirt.virConnect) -> CpuFacts:
+        if self._cpu_facts is None:
+            self._cpu_facts = read_cpu_facts(conn, self._accel.virt_type)
+        return self._cpu_facts
 
     # --- lifecycle -------------------------------------------------------------------------------------------------
 
     def start_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
         ctx.raise_if_cancelled()
         self._ours[network_uuid(env, net.name)] = Tag(env.uuid, env.prefix, net.name)
-        if not self._session.connect(ctx).call(lambda conn: network.start_net(conn, env, net, nets)):
+        net_facts.check_bridge(net, self._choice.kind, self.bridges() if net.bridge else None)
+        if self._ipv6_refusal is None:
+            self._ipv6_refusal = net_facts.ipv6_refusal(self._choice.kind)
+        try:
+            self._start_net(ctx, env, net, nets)
+        except HostRefused as error:
+            if net.ipv6 is not None or self._ipv6_refusal or not net_facts.is_about_ipv6(error):
+                raise
+            self._ipv6_refusal = error.message
+            self._start_net(ctx, env, net, nets)
+
+    def _start_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+        if self._ipv6_refusal and net.ipv6 is None and net.type is NetType.NAT:
+            ctx.log(f"net '{net.name}' has no IPv6: {self._ipv6_refusal}")
+        settled = net_facts.settle_ipv6({**nets, net.name: net}, not self._ipv6_refusal)
+        if not self._session.connect(ctx).call(lambda conn: network.start_net(conn, env, settled[net.name], settled)):
             ctx.log(f"net '{net.name}' is up already")
+
+    def update_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+        ctx.raise_if_cancelled()
+        changed = self._session.connect(ctx).call(lambda conn: net_update.update_net(conn, env, net, nets))
+        ctx.log(f"net '{net.name}': {changed} names and reservations changed")
 
     def stop_net(self, ctx: TaskContext, env: EnvRef, name: str) -> None:
         if not self._session.look(lambda conn: network.stop_net(conn, env, name)):
@@ -71,8 +122,9 @@ class LibvirtProvider:
     def start_machine(self, ctx: TaskContext, env: EnvRef, machine: MachineSpec, seed: Path | None) -> None:
         ctx.raise_if_cancelled()
         self._ours[domain_uuid(env, machine.name)] = Tag(env.uuid, env.prefix, machine.name)
-        ground = Ground(self._accel.virt_type, self._accel.cpu(), chains_of(ctx, machine))
         connection = self._session.connect(ctx)
+        cpu = machine_cpu(machine, self._accel, lambda: connection.call(self._read_cpu_facts))
+        ground = Ground(self._accel.virt_type, cpu, chains_of(ctx, machine))
         if not connection.call(lambda conn: domain.start_machine(conn, env, machine, seed, ground)):
             ctx.log(f"machine '{machine.name}' is up already")
 

@@ -11,6 +11,8 @@ _NEXT_STEPS = (
     ("is already in use by interface", "choose another gw, or leave gw out and one is chosen for you"),
     ("iptables", "install iptables, or end the firewall that locks its tables: sudo apt-get install iptables"),
     ("nft", "install nftables: sudo apt-get install nftables"),
+    ("accept_ra", "sudo sysctl -w net.ipv6.conf.INTERFACE.accept_ra=2, or set ipv6: false on the net"),
+    ("cpu mode 'host-", "take '@mode': maximum: the host's own processor takes KVM"),
     ("firewalld", "restart the firewall and try again: sudo systemctl restart firewalld"),
     ("dnsmasq", "install dnsmasq: sudo apt-get install dnsmasq-base"),
     ("cannot allocate memory", "give the machine less memory, or stop others"),

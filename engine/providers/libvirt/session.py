@@ -11,6 +11,7 @@ import libvirt
 from ...context import TaskContext
 from ...errors import HostUnreachable
 from ...guest.dial import Dialer, DirectDialer, WorldDialer
+from .capacity import ROUTES
 from .connection import CALL_TIMEOUT_S, Connection, HostEvent, Listener
 from .private import World, WorldPaths, end_if_idle, ensure_world, find_world
 
@@ -105,6 +106,13 @@ class Session:
                 raise HostUnreachable("your private host is not running", hint="start a machine on it: lagotui --run start")
             return self._world.enter_command(argv)
 
+    def routes(self) -> str | None:
+        """Return the IPv4 routes of the guests' host, as the kernel lists them; None while the private world does not run."""
+        if self._paths is None:
+            return ROUTES.read_text()
+        with self._lock:
+            return None if self.peek() is None or self._world is None else self._world.routes()
+
     def release(self, ctx: TaskContext) -> None:
         """End the private world if nothing runs in it."""
         with self._lock:
@@ -120,10 +128,15 @@ class Session:
             self._let_go()
 
     def _open(self) -> Connection:
-        connection = Connection(self.uri)
+        connection = Connection(self.uri, restarts=self._restarts)
         connection.subscribe(self._pass_on)
         self._connection = connection
         return connection
+
+    def _restarts(self) -> bool:
+        """Whether a daemon that does not answer is being started again: process 1 of a private world does that."""
+        world = self._world
+        return world is not None and world.alive
 
     def _pass_on(self, event: HostEvent) -> None:
         for listener in self._listeners:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from ...spec import DEFAULT_MTU, EnvRef, MachineSpec, NicSpec
+from ...spec import DEFAULT_MTU, EnvRef, MachineSpec, stable_mac
 from .chain import Chains
 from .metadata import NAMESPACES, domain_uuid, metadata_element
 from .xml_disks import add_disks
@@ -59,8 +59,8 @@ def domain_xml(env: EnvRef, machine: MachineSpec, seed: Path | None, ground: Gro
     _add_clock(root, ground.virt_type)
     devices = etree.SubElement(root, "devices")
     add_disks(devices, machine, seed, ground.chains)
-    for nic in machine.nics:
-        _add_nic(devices, env, nic)
+    for index in range(len(machine.nics)):
+        _add_nic(devices, env, machine, index)
     _add_serial(devices, serial_log(env, machine.name))
     _add_helpers(devices)
     return etree.tostring(root, pretty_print=True, encoding="unicode")
@@ -85,10 +85,10 @@ def _add_clock(root: etree._Element, virt_type: str) -> None:
         etree.SubElement(power, name, enabled="no")
 
 
-def _add_nic(devices: etree._Element, env: EnvRef, nic: NicSpec) -> None:
+def _add_nic(devices: etree._Element, env: EnvRef, machine: MachineSpec, index: int) -> None:
+    nic = machine.nics[index]
     interface = etree.SubElement(devices, "interface", type="network")
-    if nic.mac is not None:
-        etree.SubElement(interface, "mac", address=nic.mac)
+    etree.SubElement(interface, "mac", address=nic.mac or stable_mac(env.uuid, machine.name, index))
     etree.SubElement(interface, "source", network=env.scoped_net_name(nic.net))
     etree.SubElement(interface, "model", type="virtio")
     # Machines boot from their disk; the network boot ROM would only make each start longer.

@@ -1,8 +1,8 @@
-"""The XML of a NAT network."""
+"""The XML of a network: behind NAT, on a bridge of the host, or on a bridge of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha1
 
 from lxml import etree
@@ -12,6 +12,8 @@ from ...spec import DEFAULT_DNS_DOMAIN, DEFAULT_MTU, EnvRef, NetSpec, NetType, N
 from .metadata import NAMESPACES, metadata_element, network_uuid
 
 NAT_PORTS = (1024, 65535)
+DUID_LL = "0:3:0:1"
+"""A DHCPv6 client identifier made of a MAC (RFC 8415, 11.4): type 3, hardware type 1."""
 
 
 def bridge_name(env: EnvRef, net: str) -> str:
@@ -20,33 +22,54 @@ def bridge_name(env: EnvRef, net: str) -> str:
 
 
 def network_xml(env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> str:
-    """Return what `networkCreateXML` takes; `nets` are all nets of the environment.
+    """Return what `networkCreateXML` takes.
+
+    Args:
+        env: whose net it is.
+        net: has IPv6 only where its `ipv6` is true.
+        nets: all nets of the environment, settled alike.
 
     Raises:
-        HostRefused: the net is of a type that this host does not make, or has no subnet yet.
+        HostRefused: the net has no subnet yet.
     """
-    if net.type is not NetType.NAT:
-        raise HostRefused(f"net '{net.name}' is of type '{net.type}', and this libvirt host makes only nat nets", hint="set type: nat")
-    if net.gw is None:
-        raise HostRefused(f"net '{net.name}' has no subnet", hint="make the environment anew: lagotui --run destroy, then init")
     root = etree.Element("network", nsmap=NAMESPACES)
     _text(root, "name", env.scoped_net_name(net.name))
     _text(root, "uuid", network_uuid(env, net.name))
     root.append(metadata_element(env, net.name))
+    if net.type is NetType.NAT:
+        _fill_nat(root, env, net, nets)
+    elif net.bridge is not None:
+        etree.SubElement(root, "forward", mode="bridge")
+        etree.SubElement(root, "bridge", name=net.bridge)
+    else:
+        # Without addresses of the host's; without this word libvirt would keep IPv6 between the guests off as well.
+        root.set("ipv6", "yes")
+        _own_bridge(root, env, net)
+    return etree.tostring(root, pretty_print=True, encoding="unicode")
+
+
+def _fill_nat(root: etree._Element, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+    if net.gw is None:
+        raise HostRefused(f"net '{net.name}' has no subnet", hint="make the environment anew: lagotui --run destroy, then init")
     _forward(root)
-    # With STP the bridge keeps each new port shut for about four seconds. Nothing joins two of our bridges, so there is no loop to find.
-    etree.SubElement(root, "bridge", name=bridge_name(env, net.name), stp="off", delay="0")
-    if net.mtu != DEFAULT_MTU:
-        etree.SubElement(root, "mtu", size=str(net.mtu))
+    _own_bridge(root, env, net)
     _names(root, net, nets)
     _addresses(root, net, net.gw)
-    return etree.tostring(root, pretty_print=True, encoding="unicode")
+    if net.ipv6:
+        _ipv6_addresses(root, net)
 
 
 def _forward(root: etree._Element) -> None:
     forward = etree.SubElement(root, "forward", mode="nat")
     start, end = NAT_PORTS
     etree.SubElement(etree.SubElement(forward, "nat"), "port", start=str(start), end=str(end))
+
+
+def _own_bridge(root: etree._Element, env: EnvRef, net: NetSpec) -> None:
+    # With STP the bridge keeps each new port shut for about four seconds. Nothing joins two of our bridges, so there is no loop to find.
+    etree.SubElement(root, "bridge", name=bridge_name(env, net.name), stp="off", delay="0")
+    if net.mtu != DEFAULT_MTU:
+        etree.SubElement(root, "mtu", size=str(net.mtu))
 
 
 def _names(root: etree._Element, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
@@ -58,8 +81,15 @@ def _names(root: etree._Element, net: NetSpec, nets: Mapping[str, NetSpec]) -> N
     records = dict(net.dns_records)
     for each in nets.values():
         records.update(each.mapping)
-    for ip, names in _names_by_ip(records).items():
-        host = etree.SubElement(dns, "host", ip=ip)
+    _add_records(dns, records, str)
+    for each in nets.values():
+        if each.ipv6 and each.gw:
+            _add_records(dns, {name: ip for name, ip in each.mapping.items() if records[name] == ip}, each.ipv6_of)
+
+
+def _add_records(dns: etree._Element, records: Mapping[str, str], shown: Callable[[str], str]) -> None:
+    for ip, names in _names_by_ip(records):
+        host = etree.SubElement(dns, "host", ip=shown(ip))
         for name in names:
             _text(host, "hostname", name)
 
@@ -71,16 +101,27 @@ def _addresses(root: etree._Element, net: NetSpec, gw: str) -> None:
     subnet = gw.rpartition(".")[0]
     dhcp = etree.SubElement(address, "dhcp")
     etree.SubElement(dhcp, "range", start=f"{subnet}.{net.dhcp.start}", end=f"{subnet}.{net.dhcp.end}")
-    for ip, names in _names_by_ip(net.mapping).items():
+    for ip, names in _names_by_ip(net.mapping):
         etree.SubElement(dhcp, "host", mac=NicSpec(net.name, ip).mac or "", name=names[0], ip=ip)
 
 
-def _names_by_ip(records: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return address → its names, both in the order of the sorted names: the first is the machine's own."""
+def _ipv6_addresses(root: etree._Element, net: NetSpec) -> None:
+    address = etree.SubElement(root, "ip", family="ipv6", address=f"{net.ipv6_prefix}1", prefix="64")
+    if net.dhcp is None or net.gw is None:
+        return
+    subnet = net.gw.rpartition(".")[0]
+    dhcp = etree.SubElement(address, "dhcp")
+    etree.SubElement(dhcp, "range", start=net.ipv6_of(f"{subnet}.{net.dhcp.start}"), end=net.ipv6_of(f"{subnet}.{net.dhcp.end}"))
+    for ip, names in _names_by_ip(net.mapping):
+        etree.SubElement(dhcp, "host", id=f"{DUID_LL}:{NicSpec(net.name, ip).mac}", name=names[0], ip=net.ipv6_of(ip))
+
+
+def _names_by_ip(records: Mapping[str, str]) -> Iterable[tuple[str, list[str]]]:
+    """Return addresses with their names, both in the order of the sorted names: the first is the machine's own."""
     by_ip: dict[str, list[str]] = {}
     for name in sorted(records):
         by_ip.setdefault(records[name], []).append(name)
-    return by_ip
+    return by_ip.items()
 
 
 def _text(parent: etree._Element, tag: str, text: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from engine.bus import Bus
 from engine.context import CancelToken, TaskContext
+from tests.engine.images.web_server import Served, serving
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -29,6 +30,16 @@ def token() -> CancelToken:
 def ctx(token: CancelToken) -> Iterator[TaskContext]:
     with TaskContext.root(Bus(), "test", run_id="r", token=token) as context:
         yield context
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A web server, and an environment that knows of no proxy."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with serving() as served:
+        yield served
 
 
 @pytest.fixture

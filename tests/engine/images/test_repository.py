@@ -95,7 +95,10 @@ def test_a_version_that_looks_like_a_sidecar_is_refused(tmp_path: Path) -> None:
         (lambda data: version_of(data).update(source="there"), r":15:\d+: template 'el7' names the source 'there'"),
         (lambda data: version_of(data).update(timestamp="soon"), r":17:\d+: 'soon' is no timestamp"),
         (lambda data: version_of(data).update(timestamp=None), r":17:\d+: 'None' is no timestamp"),
-        (lambda data: data["sources"]["local"].update(type="ftp"), r":5:\d+: source 'local' has type 'ftp'"),
+        (
+            lambda data: data["sources"]["local"].update(type="ftp"),
+            r":5:\d+: there is no type of source 'ftp'; known are 'file' and 'http'",
+        ),
         (lambda data: data["sources"]["local"].update(args={}), r":6:\d+: the folder of a 'file' source is expected"),
     ],
 )
@@ -130,19 +133,6 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
         load_repository(str(tmp_path / "repo.json"))
 
 
-def test_a_repository_on_the_web_is_refused_with_a_way_out() -> None:
-    with pytest.raises(TemplateError, match="would have to be downloaded") as caught:
-        load_repository("http://templates.example.org/repo.metadata")
-    assert "--template-repo-path" in caught.value.hint
-
-
-def test_an_image_on_the_web_is_refused_at_its_place(ctx: TaskContext, tmp_path: Path) -> None:
-    http = {"type": "http", "args": {"baseurl": "http://images.example.org/"}}
-    ref = load_repository(str(write(tmp_path, lambda data: data["sources"].update(local=http)))).find("el7")
-    with pytest.raises(TemplateError, match=r"repo.json:5:\d+: 'http://images.example.org/el7.img' would have to be downloaded"):
-        ref.source.fetch(ctx, tmp_path / "out")
-
-
 def test_a_file_url_is_a_path(add_template: Add) -> None:
     assert load_repository(f"file://{add_template('el7', b'x')}").name == "here"
 
@@ -151,12 +141,12 @@ def test_an_unknown_template_comes_with_the_nearest_names(add_template: Add) -> 
     add_template("fedora-40", b"x")
     path = add_template("debian-12", b"x")
     with pytest.raises(TemplateMissing, match=r"no template 'fedora-4' in .* did you mean 'fedora-40'"):
-        load_catalogue(str(path)).find("fedora-4")
+        load_repository(str(path)).find("fedora-4")
 
 
 def test_an_unknown_template_with_no_near_name_comes_with_all(add_template: Add) -> None:
-    with pytest.raises(TemplateMissing, match=r"there are: el7, tiny"):
-        load_catalogue(str(add_template("el7", b"x"))).find("windows")
+    with pytest.raises(TemplateMissing, match=r"there are: el7 "):
+        load_repository(str(add_template("el7", b"x"))).find("windows")
 
 
 def test_an_unknown_version_comes_with_those_there_are(add_template: Add) -> None:
@@ -170,14 +160,14 @@ def test_tiny_is_always_there() -> None:
 
 def test_the_chosen_repository_comes_before_the_built_in_one(add_template: Add) -> None:
     catalogue = load_catalogue(str(add_template("tiny", b"x")))
-    assert (catalogue.find("tiny").repo, [ref.repo for ref in catalogue.templates()]) == ("here", ["here"])
+    assert (catalogue.find("tiny").repo, [ref.repo for ref in catalogue.templates() if ref.name == "tiny"]) == ("here", ["here"])
 
 
 def test_names_come_with_versions_the_newest_first(add_template: Add) -> None:
     add_template("el7", b"x", version="a", timestamp=1)
     path = add_template("el7", b"x", version="b", timestamp=2)
     names = load_catalogue(str(path)).names()
-    assert (names["el7"], set(names)) == (("b", "a"), {"el7", "tiny"})
+    assert (names["el7"], names["tiny"]) == (("b", "a"), ("1",))
 
 
 def test_a_wrong_hash_is_told_with_both(ctx: TaskContext, add_template: Add, tmp_path: Path) -> None:
@@ -197,7 +187,7 @@ def test_a_sha256_beside_the_image_counts_too(ctx: TaskContext, add_template: Ad
 def test_a_sidecar_without_a_checksum_is_told(ctx: TaskContext, add_template: Add, tmp_path: Path, content: str) -> None:
     ref = load_repository(str(add_template("el7", b"x"))).find("el7")
     (tmp_path / "source" / "el7-1.img.hash").write_text(content)
-    with pytest.raises(TemplateError, match=r"el7-1.img.hash' holds no sha1 or sha256"):
+    with pytest.raises(TemplateError, match=r"el7-1.img.hash' holds no sha1, sha256 or sha512"):
         ref.source.fetch(ctx, tmp_path / "out")
 
 
@@ -214,3 +204,89 @@ def test_a_missing_image_is_told(ctx: TaskContext, add_template: Add, tmp_path: 
     (tmp_path / "source" / "el7-1.img").unlink()
     with pytest.raises(TemplateError, match=r"el7-1.img' is not there"):
         ref.source.fetch(ctx, tmp_path / "out")
+
+
+def test_a_repository_is_found_by_its_name(add_template: Add, tmp_path: Path) -> None:
+    repos = tmp_path / "repos" / "of mine"
+    repos.mkdir(parents=True)
+    (repos / "notes.json").write_text("[]")
+    path = add_template("el7", b"x")
+    path.replace(repos / "any.json")
+    assert load_catalogue("here", tmp_path / "repos").find("el7").repo == "here"
+
+
+def test_an_unknown_name_of_a_repository_comes_with_the_nearest(add_template: Add, tmp_path: Path) -> None:
+    add_template("el7", b"x")
+    with pytest.raises(TemplateMissing, match=r"no repository 'hare' in '.*'; did you mean 'here'\?|did you mean 'here'") as caught:
+        load_repository("hare", tmp_path)
+    assert "--template-repos" in caught.value.hint
+
+
+def test_a_file_of_that_name_comes_before_a_repository_of_that_name(
+    add_template: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_template("el7", b"x").replace(tmp_path / "here")
+    monkeypatch.chdir(tmp_path)
+    assert load_repository("here", tmp_path / "none").name == "here"
+
+
+@pytest.mark.parametrize("location", ["ftp://example.org/repo.json", "ssh://host/repo"])
+def test_other_schemes_are_refused(location: str) -> None:
+    with pytest.raises(TemplateError, match="is not one of http, https and file"):
+        load_repository(location)
+
+
+def test_an_address_that_is_none_is_placed(tmp_path: Path) -> None:
+    http = {"type": "http", "args": {"baseurl": "example.org/images"}}
+    with pytest.raises(TemplateError, match=r"repo.json:7:\d+: 'example.org/images' is no http or https address"):
+        load_repository(str(write(tmp_path, lambda data: data["sources"].update(local=http))))
+
+
+@pytest.mark.parametrize("name", ["lagotui", "local"])
+def test_a_repository_may_not_bear_the_name_of_one_of_ours(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TemplateError, match="give it another name"):
+        load_catalogue(str(write(tmp_path, lambda data: data.update(name=name))))
+
+
+def test_a_template_may_have_other_names(tmp_path: Path) -> None:
+    path = write(tmp_path, lambda data: data.update(aliases={"centos7": "el7"}))
+    catalogue = load_catalogue(str(path))
+    assert (catalogue.find("centos7").name, catalogue.names()["centos7"], catalogue.aliases()["centos7"]) == ("el7", ("v1",), "el7")
+
+
+def test_another_name_for_nothing_is_placed(tmp_path: Path) -> None:
+    path = write(tmp_path, lambda data: data.update(aliases={"centos7": "el8"}))
+    with pytest.raises(TemplateError, match=r"repo.json:\d+:\d+: 'centos7' stands for 'el8', which is not among 'templates'"):
+        load_repository(str(path))
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from engine.images.sources import Fetched
+
+@dataclass
+class Invented:
+    args: dict
+    handle: str
+    def fetch(self, ctx, out):
+        out.write_bytes(self.args["text"].encode() * 512)
+        return Fetched({}, "0" * 40)
+    def metadata(self): return {}
+    def known(self): return {}
+    def size(self, ctx): return None
+
+def make(args, handle, place): return Invented(args, handle)
+"""
+
+
+def test_other_types_of_sources_plug_in(ctx: TaskContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = tmp_path / "site" / "inventor-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: inventor\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[lagotui.template_sources]\ninvented = inventor_of_images:make\n")
+    (tmp_path / "site" / "inventor_of_images.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    invented = {"type": "invented", "args": {"text": "x"}}
+    ref = load_repository(str(write(tmp_path, lambda data: data["sources"].update(local=invented)))).find("el7")
+    ref.source.fetch(ctx, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"x" * 512

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.initfile import Severity, load_init_file
-from engine.initfile.check import Facts
+from engine.initfile.complete import complete, hover
+from engine.initfile.facts import Facts
 from tests.engine.initfile.corpus import BROKEN
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +38,16 @@ def assert_survives(text: str) -> None:
         assert "\n" not in str(each)
 
 
+def assert_helps(text: str, place: int) -> None:
+    """Completion and hover say something, or nothing, wherever the cursor is."""
+    before = text[:place]
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    for each in complete(text, line, column, FACTS):
+        assert 0 <= each.replaces < column
+    said = hover(text, line, column, FACTS)
+    assert said is None or said.column <= column < said.end_column
+
+
 @QUICK
 @given(st.sampled_from(TEXTS), st.data())
 def test_edited_samples(text: str, data: st.DataObject) -> None:
@@ -45,17 +56,24 @@ def test_edited_samples(text: str, data: st.DataObject) -> None:
         end = min(len(text), start + data.draw(st.integers(0, 12)))
         text = text[:start] + data.draw(PIECES) + text[end:]
     assert_survives(text)
+    assert_helps(text, data.draw(st.integers(0, len(text))))
 
 
 @QUICK
 @given(st.text(max_size=200))
 def test_any_text(text: str) -> None:
     assert_survives(text)
+    assert_helps(text, len(text))
 
 
 KEYS = "domains nets prototypes vm0 lan nics net ip disks name type template_name path size dev memory vcpu groups gw dhcp start end mtu"
-VALUES_OF_KEYS = "template tiny empty file vda metadata management based-on 192.168.210.1 192.168.210.5 $X nat bridge root-password"
-WORDS = st.sampled_from(f"{KEYS} {VALUES_OF_KEYS}".split(" "))
+MORE_KEYS = (
+    "cpu_model cpu_custom depends_on ready tcp log cloud-init user-data network-config url build bridge ipv6 deploy-scripts dns_records"
+)
+VALUES_OF_KEYS = (
+    "template tiny empty file vda metadata management based-on 192.168.210.1 192.168.210.5 $X nat bridge root-password ova qcow2"
+)
+WORDS = st.sampled_from(f"{KEYS} {MORE_KEYS} {VALUES_OF_KEYS}".split(" "))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import MachineStateError, SnapshotError, TemplateError
 from engine.plan.destroy import losses, plan_destroy
-from engine.plan.init import InitFacts, ResolvedTemplate, plan_init
+from engine.plan.init import ImageFacts, InitFacts, ResolvedTemplate, plan_init
 from engine.plan.model import Plan, Recovery, Step
 from engine.plan.running import plan_start, plan_stop, plan_wait
 from engine.plan.snapshots import overlay_path, plan_revert, plan_snapshot
@@ -39,7 +39,7 @@ def state(*up: str, **machines: MachineSpec) -> EnvState:
 
 def facts(**changes: object) -> InitFacts:
     templates = {("tiny", None): TINY, ("plain", None): replace(TINY, name="plain", metadata={})}
-    made = InitFacts(PREFIX, "/w", "default", "763e40cc" * 4, "private", templates, {"/images/data.raw": "raw"})
+    made = InitFacts(PREFIX, "/w", "default", "763e40cc" * 4, "private", templates, {"/images/data.raw": ImageFacts("raw")})
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -170,7 +170,7 @@ def test_a_template_that_cannot_be_told_keys_is_refused_before_anything_is_made(
     [
         (DiskSpec("d", DiskType.EMPTY, "vda", "raw", size="1G"), f"{PREFIX}/images/m_d.raw", "raw"),
         (DiskSpec("d", DiskType.FILE, "vda", path="/images/data.raw"), f"{PREFIX}/images/m_d.qcow2", "qcow2"),
-        (DiskSpec("d", DiskType.FILE, "vda", path="/images/data.raw", make_a_copy=True), f"{PREFIX}/images/m_d.raw", "raw"),
+        (DiskSpec("d", DiskType.FILE, "vda", path="/images/data.raw", make_a_copy=True), f"{PREFIX}/images/data.raw", "raw"),
         (DiskSpec("d", DiskType.FILE, "vda", path="/images/data.raw", in_place=True), "/images/data.raw", "raw"),
         (DiskSpec("d", DiskType.FILE, "vda", "iso", path="/images/cd.iso"), "/images/cd.iso", "iso"),
     ],

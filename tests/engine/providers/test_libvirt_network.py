@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,3 +57,13 @@ def test_refusal_carries_libvirts_words(conn: Any, env: EnvRef, nets: dict[str, 
     wrong = replace(nets["lago"], gw="192.168.200.x")
     with pytest.raises(HostRefused, match=r"cannot start net 'lago': libvirt says '.*192\.168\.200\.x"):
         network.start_net(conn, env, wrong, {})
+
+
+def test_bridges_of_an_environment_count_as_long_as_its_folder_is_there(
+    conn: Any, env: EnvRef, nets: dict[str, NetSpec], tmp_path: Path
+) -> None:
+    there = EnvRef(str(tmp_path), env.uuid)
+    network.start_net(conn, there, nets["lago"], nets)
+    assert network.bridges_of_environments(conn) == frozenset()
+    (tmp_path / "uuid").write_text(env.uuid)
+    assert network.bridges_of_environments(conn) == {bridge_name(there, "lago")}

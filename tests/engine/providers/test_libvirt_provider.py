@@ -13,13 +13,13 @@ from lxml import etree
 
 from engine.bus import Bus
 from engine.context import TaskContext
-from engine.errors import MachineStateError
-from engine.providers.base import Accel, Provider, StatusChange
+from engine.errors import HostRefused, MachineStateError
+from engine.providers.base import Accel, HostCpu, Provider, StatusChange
 from engine.providers.libvirt.accel import AccelChoice
 from engine.providers.libvirt.hosts import HostChoice, HostKind
 from engine.providers.libvirt.provider import LibvirtProvider
 from engine.providers.libvirt.session import Session
-from engine.spec import EnvRef, MachineSpec, MachineStatus, NetSpec
+from engine.spec import EnvRef, MachineSpec, MachineStatus, NetSpec, NetType
 
 TEST_URI = "test:///default"
 WAIT_S = 10.0
@@ -133,6 +133,36 @@ def test_machine_without_management_nic_has_no_lease(provider: LibvirtProvider, 
 
 def test_hosts_elsewhere_have_no_subnets_that_we_could_see(provider: LibvirtProvider) -> None:
     assert provider.used_subnets() == frozenset()
+
+
+def test_hosts_elsewhere_have_bridges_that_we_cannot_see(provider: LibvirtProvider) -> None:
+    assert provider.bridges() is None
+
+
+def test_models_of_the_host_are_listed(provider: LibvirtProvider) -> None:
+    models = provider.cpu_models()
+    assert "Westmere" in models and list(models) == sorted(models, key=str.lower)
+
+
+def test_host_that_tells_no_processor_has_none(provider: LibvirtProvider) -> None:
+    assert provider.host_cpu() == HostCpu("", "")
+
+
+def test_machine_of_an_unknown_model_is_refused(provider: LibvirtProvider, ctx: TaskContext, env: EnvRef, machine: MachineSpec) -> None:
+    with pytest.raises(HostRefused, match="no cpu_model 'Westmare'"):
+        provider.start_machine(ctx, env, replace(machine, cpu_model="Westmare"), None)
+    assert provider.machine_states(env) == {}
+
+
+@pytest.mark.parametrize(
+    "net",
+    [NetSpec("wire", NetType.BRIDGE), NetSpec("lan", NetType.BRIDGE, bridge="br0"), NetSpec("six", gw="192.168.209.1", ipv6=True)],
+)
+def test_net_of_each_kind_comes_and_goes(net: NetSpec, provider: LibvirtProvider, ctx: TaskContext, env: EnvRef) -> None:
+    provider.start_net(ctx, env, net, {net.name: net})
+    assert provider.active_nets(env) == {net.name}
+    provider.stop_net(ctx, env, net.name)
+    assert list(provider.iter_tagged(env.uuid)) == []
 
 
 def test_images_are_a_question_only_on_the_system(provider: LibvirtProvider, tmp_path: Path) -> None:

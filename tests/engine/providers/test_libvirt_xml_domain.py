@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from engine.errors import HostRefused
 from engine.providers.libvirt.chain import Chains, Layer
 from engine.providers.libvirt.metadata import Tag, domain_uuid, read_tag
 from engine.providers.libvirt.xml_domain import Ground, domain_xml
-from engine.spec import DiskSpec, DiskType, EnvRef, MachineSpec, NicSpec
+from engine.spec import DiskSpec, DiskType, EnvRef, MachineSpec, NicSpec, stable_mac
 
 SEED = Path("/work/dir/default/seeds/vm0.iso")
 CHAINS = {"vda": (Layer("/work/dir/default/images/vm0_root.frozen", "qcow2"), Layer("/store/lagotui:tiny:1", "raw"))}
@@ -37,6 +38,30 @@ def test_domain_xml_under_tcg_is_the_golden_one(fixed_env: EnvRef, machine: Mach
 def test_domain_xml_under_kvm_is_the_golden_one(fixed_env: EnvRef, machine: MachineSpec, golden: Callable[[str, str], None]) -> None:
     cpu = etree.fromstring('<cpu mode="host-passthrough"/>')
     golden("domain-kvm.xml", domain_xml(fixed_env, machine, None, Ground("kvm", cpu, CHAINS)))
+
+
+FEATURES: dict[str, dict[str, Any]] = {
+    "disks": {
+        "disks": (
+            disk("vda"),
+            disk("sda", "raw"),
+            disk("sdp"),
+            disk("hdc", "raw"),
+            disk("sdb", "iso"),
+            disk("vdb", "iso"),
+        )
+    },
+    "nics": {"nics": (NicSpec("lago", "192.168.200.2"), NicSpec("lago", "192.168.200.3"), NicSpec("wire", mtu=9000), NicSpec("wire"))},
+}
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_domain_xml_of_a_feature_is_the_golden_one_and_accepted_by_libvirt(
+    feature: str, conn: Any, fixed_env: EnvRef, env: EnvRef, machine: MachineSpec, golden: Callable[[str, str], None]
+) -> None:
+    featured = replace(machine, **FEATURES[feature])
+    golden(f"domain-{feature}.xml", domain_xml(fixed_env, featured, None, Ground("test")))
+    conn.createXML(domain_xml(env, featured, None, Ground("test")))
 
 
 def test_domain_xml_is_accepted_by_libvirt(conn: Any, env: EnvRef, machine: MachineSpec) -> None:
@@ -93,6 +118,23 @@ def test_one_scsi_controller_only_when_it_is_needed(devs: tuple[str, ...], contr
     assert len(root.findall("devices/controller[@type='scsi']")) == controllers
 
 
+def test_controllers_follow_the_names_of_the_disks(env: EnvRef, machine: MachineSpec) -> None:
+    disks = tuple(disk(dev) for dev in ("sda", "sdp", "sdae"))
+    found = parsed(env, replace(machine, disks=disks)).findall("devices/controller[@type='scsi']")
+    assert [(each.get("index"), each.get("model")) for each in found] == [(str(index), "virtio-scsi") for index in range(3)]
+
+
+def test_cdrom_leaves_names_that_others_have(env: EnvRef, machine: MachineSpec) -> None:
+    disks = (disk("vda", "iso"), disk("hda", "iso"), disk("hdb"))
+    targets = parsed(env, replace(machine, disks=disks)).findall("devices/disk/target")
+    assert [(target.get("dev"), target.get("bus")) for target in targets] == [("hdc", "ide"), ("hda", "ide"), ("hdb", "ide")]
+
+
+def test_seed_finds_a_name_behind_twenty_six_disks(env: EnvRef, machine: MachineSpec) -> None:
+    disks = tuple(disk(f"vd{letter}") for letter in ascii_lowercase)
+    assert parsed(env, replace(machine, disks=disks), SEED).findall("devices/disk")[-1].find("target").get("dev") == "vdaa"
+
+
 def test_fifth_ide_cdrom_is_refused(env: EnvRef, machine: MachineSpec) -> None:
     with pytest.raises(HostRefused, match="more than four"):
         parsed(env, replace(machine, disks=tuple(disk(f"vd{letter}", "iso") for letter in "abcde")))
@@ -103,8 +145,30 @@ def test_disk_without_image_is_refused(env: EnvRef, machine: MachineSpec) -> Non
         parsed(env, replace(machine, disks=(DiskSpec("root", DiskType.TEMPLATE, "vda"),)))
 
 
-def test_nic_without_address_gets_no_mac(env: EnvRef, machine: MachineSpec) -> None:
-    assert parsed(env, replace(machine, nics=(NicSpec("lago"),))).find("devices/interface/mac") is None
+def test_nics_without_address_get_macs_that_stay(env: EnvRef, machine: MachineSpec) -> None:
+    def macs() -> list[str]:
+        found = parsed(env, replace(machine, nics=(NicSpec("wire"), NicSpec("wire")))).findall("devices/interface/mac")
+        return [mac.get("address") for mac in found]
+
+    assert macs() == macs() == [stable_mac(env.uuid, machine.name, index) for index in (0, 1)]
+
+
+@pytest.mark.parametrize("other", [("f" * 32, "vm0", 0), ("e" * 32, "vm1", 0), ("e" * 32, "vm0", 1)])
+def test_generated_mac_is_of_one_nic_of_one_machine(other: tuple[str, str, int]) -> None:
+    assert stable_mac("e" * 32, "vm0", 0) != stable_mac(*other)
+
+
+def test_generated_mac_is_for_local_use_and_of_one_station() -> None:
+    assert int(stable_mac("e" * 32, "vm0", 0)[:2], 16) & 3 == 2
+
+
+def test_net_may_repeat(env: EnvRef, machine: MachineSpec) -> None:
+    nics = (NicSpec("lago", "192.168.200.2"), NicSpec("lago", "192.168.200.3"))
+    found = parsed(env, replace(machine, nics=nics)).findall("devices/interface")
+    assert [(nic.find("source").get("network"), nic.find("mac").get("address")) for nic in found] == [
+        ("763e-lago", "54:52:c0:a8:c8:02"),
+        ("763e-lago", "54:52:c0:a8:c8:03"),
+    ]
 
 
 def test_names_with_xml_in_them_stay_text(env: EnvRef, machine: MachineSpec) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.state.home import state_home
-from engine.state.known import forget, known_environments, register
+from engine.state.known import forget, known_environments, recalled, register, vanished
 from engine.state.prefix import Prefix, new_uuid, remove_tree
 
 
@@ -74,3 +74,24 @@ def test_many_register_at_once(tmp_path: Path) -> None:
         thread.join(20)
 
     assert len(known_environments()) == 10
+
+
+def test_a_lost_uuid_is_recalled(tmp_path: Path) -> None:
+    prefix = make(tmp_path, "project")
+    make(tmp_path, "other")
+    prefix.uuid_path.unlink()
+    assert recalled(Prefix.at(prefix.path)).uuid == prefix.uuid
+
+
+def test_a_uuid_that_was_never_known_stays_lost(tmp_path: Path) -> None:
+    assert recalled(Prefix.at(tmp_path)).uuid == ""
+
+
+def test_an_environment_that_vanished_is_found_from_its_workdir_and_above(tmp_path: Path) -> None:
+    prefix = make(tmp_path, "project")
+    make(tmp_path, "other")
+    assert vanished(tmp_path / "project") is None
+    remove_tree(prefix)
+    found = [vanished(folder) for folder in (tmp_path / "project", tmp_path / "project" / ".lago")]
+    assert [(each.path, each.uuid) for each in found if each is not None] == [(prefix.path, prefix.uuid)] * 2
+    assert vanished(tmp_path / "project", "second") is None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
 
+from engine.errors import DiskFull
 from engine.plan.model import Inverse, Plan, Recovery, Step, StepKind
-from engine.tasks.journal import Journal, dead_runs, prune
+from engine.tasks.journal import Journal, dead_runs, ended_on, prune
 
 STEPS = (
     Step("a", StepKind.START_NET, "n", "Create network n", inverse=Inverse(StepKind.STOP_NET)),
@@ -98,3 +101,61 @@ def test_pruning_keeps_the_newest_and_every_unfinished_run(tmp_path: Path) -> No
     prune(tmp_path, kept=2)
     assert len(list(tmp_path.iterdir())) == 3
     assert [run.run_id for run in dead_runs(tmp_path)] == ["dead"]
+
+
+def test_a_full_disk_is_named_and_a_journal_that_has_ended_is_not_left_open(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.touch()
+    journal = Journal(path, os.open("/dev/full", os.O_WRONLY))
+    with pytest.raises(DiskFull, match=r"run\.jsonl"):
+        journal.begin(PLAN.steps[0])
+    journal.end("failed")
+    assert not path.exists()
+
+
+def test_a_line_cut_short_by_a_full_disk_does_not_swallow_the_next_one(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path, "r1", PLAN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 5, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.begin(PLAN.steps[0])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    journal.begin(PLAN.steps[1])
+    journal.close()
+    (dead,) = dead_runs(tmp_path)
+    assert dead.begun == (PLAN.steps[1].id,)
+
+
+def test_a_journal_that_cannot_be_begun_leaves_no_file(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Journal.create(tmp_path, "r1", PLAN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_that_is_not_kept_is_nowhere(tmp_path: Path) -> None:
+    journal = Journal.unkept(tmp_path / "run.jsonl")
+    journal.begin(PLAN.steps[0])
+    journal.end("ok")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_only_a_run_that_ended_says_where_it_was(tmp_path: Path, done: bool) -> None:
+    journal = Journal.create(tmp_path, "r1", PLAN)
+    journal.begin(PLAN.steps[0])
+    if done:
+        journal.end("ok")
+    assert ended_on(journal.path) == (Path(PLAN.prefix) if done else None)
+
+
+def test_what_is_no_journal_ended_nowhere(tmp_path: Path) -> None:
+    assert ended_on(tmp_path / "gone") is None
+    (tmp_path / "torn").write_text('{"run": {"id"')
+    assert ended_on(tmp_path / "torn") is None

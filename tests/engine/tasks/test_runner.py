@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -199,3 +200,35 @@ def test_plans_survive_the_journal_unchanged() -> None:
         "start", "Start", "/p", "0" * 32, "private", (step("a"), step("b", "a", inverse=None, group=("g", "h"))), Recovery.FINISH, ("n",)
     )
     assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_a_failed_plan_does_not_end_the_run_that_it_belongs_to(tmp_path: Path) -> None:
+    tokens: list[Any] = []
+    with pytest.raises(HostRefused):
+        run(tmp_path, World({"+a": HostRefused("no")}), step("a"), step("b"), token_hook=tokens.append)
+    assert not tokens[0].cancelled
+
+
+def test_what_cannot_be_journaled_for_a_full_disk_is_taken_back_all_the_same(tmp_path: Path) -> None:
+    world, plan = (
+        World({"+c": HostRefused("no")}),
+        Plan("start", "Start", "/p", "0" * 32, "private", (step("a"), step("b", "a"), step("c", "b"))),
+    )
+    journal = Journal.create(tmp_path, "r", plan)
+
+    def fill_the_disk(ctx: TaskContext, name: str) -> None:
+        if name == "c":
+            os.dup2(full, journal._descriptor)
+
+    world._on_start = fill_the_disk
+    full = os.open("/dev/full", os.O_WRONLY)
+
+    async def go() -> None:
+        with TaskContext.root(Bus(), plan.title, run_id="r") as ctx:
+            await Runner(plan, ctx, journal, world.perform).run()
+
+    with pytest.raises(HostRefused):
+        asyncio.run(go())
+    os.close(full)
+    assert world.happened == ["+a", "+b", "-c", "-b", "-a"]
+    assert dead_runs(tmp_path) == []

@@ -1,0 +1,139 @@
+"""The check of an init file against this machine: facts that are cheap and local; nothing is started, nothing is asked of a host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import Settings
+from ..errors import LeaseError, TemplateError
+from ..initfile import Diagnostic, Loaded, load_init_file
+from ..initfile.facts import Facts
+from ..state.leases import LeaseStore
+
+if TYPE_CHECKING:
+    from ..images.catalogue import Catalogue
+
+CPU_MAP = Path("/usr/share/libvirt/cpu_map/index.xml")
+"""Lists the CPU models that libvirt knows, one file a model."""
+SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
+MEMORY, ROUTES, INTERFACES = Path("/proc/meminfo"), Path("/proc/net/route"), Path("/sys/class/net")
+PROVIDERS = ("local-libvirt",)
+
+_HERE = ("auto", "private", "system", "qemu:///system")
+"""Settings of `libvirt_url` with which machines run on this machine."""
+_MODEL = re.compile(r"filename=['\"]x86_([^'\"]+)\.xml['\"]")
+_NO_MODELS = ("vendors", "features")
+
+
+def check_file(settings: Settings, path: str | Path, text: str | None = None) -> tuple[Diagnostic, ...]:
+    """Return everything that there is to say about an init file, in its order.
+
+    Args:
+        settings: which repository, where leases and environments are.
+        path: the file; the diagnostics name it as it is written here.
+        text: its content where it is known already (an editor's buffer).
+    """
+    return load_checked(settings, path, text).diagnostics
+
+
+def load_checked(settings: Settings, path: str | Path, text: str | None = None) -> Loaded:
+    return load_init_file(path, text, local_facts(settings))
+
+
+def local_facts(settings: Settings, catalogue: Catalogue | None = None) -> Facts:
+    """Gather what this machine says, for checks and for completion.
+
+    Args:
+        settings: as above.
+        catalogue: its templates; None: that of the settings, where it can be read.
+    """
+    here = settings.libvirt_url in _HERE
+    on_system = here and _runs_on_system(settings)
+    bridges = _bridges()
+    return Facts(
+        templates=catalogue.names() if catalogue is not None else _templates(settings),
+        scripts_base=str(Path.cwd()),
+        exists=os.path.exists,
+        variables=_variables(settings),
+        cpu_models=_cpu_models() if here else None,
+        vm_providers=PROVIDERS,
+        bridges=bridges if on_system else None,
+        subnets=_subnets(frozenset(bridges)) if on_system else None,
+        leases=_leases(settings),
+        memory_mib=_free_memory_mib() if here else None,
+        cores=len(os.sched_getaffinity(0)) if here else None,
+        disk_bytes=_free_disk(settings.workdir_path or Path.cwd()) if here else None,
+    )
+
+
+def _variables(settings: Settings) -> Mapping[str, str]:
+    """Return what `$NAME` means in paths: our environment, and the predecessor's names for where the environment will be."""
+    workdir = (settings.workdir_path or Path.cwd() / ".lago").absolute()
+    name = "default" if settings.prefix_name == "current" else settings.prefix_name
+    return {"LAGO_WORKDIR_PATH": str(workdir), "LAGO_PREFIX_PATH": str(workdir / name), **os.environ}
+
+
+def _templates(settings: Settings) -> Mapping[str, tuple[str, ...]] | None:
+    from ..images.catalogue import load_catalogue
+
+    try:
+        return load_catalogue(settings.template_repo_path, settings.template_repos, settings.template_store).names()
+    except TemplateError:  # the verbs that need it say why; the file can be checked without
+        return None
+
+
+def _runs_on_system(settings: Settings) -> bool:
+    return settings.libvirt_url in _HERE[2:] or (settings.libvirt_url == "auto" and os.access(SYSTEM_SOCKET, os.W_OK))
+
+
+def _cpu_models(index: Path = CPU_MAP) -> tuple[str, ...] | None:
+    try:
+        found = _MODEL.findall(index.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return tuple(sorted({name for name in found if name not in _NO_MODELS}, key=str.lower)) or None
+
+
+def _bridges() -> tuple[str, ...]:
+    try:
+        return tuple(sorted(each.name for each in INTERFACES.iterdir() if (each / "bridge").is_dir()))
+    except OSError:
+        return ()
+
+
+def _subnets(bridges: frozenset[str]) -> tuple[str, ...] | None:
+    """Return the host's networks but for those of bridges: those of running environments are among them, and leases tell of these."""
+    from ..providers.libvirt.capacity import subnets_in_routes
+
+    try:
+        return tuple(sorted(subnets_in_routes(ROUTES.read_text(encoding="utf-8"), bridges)))
+    except OSError:
+        return None
+
+
+def _leases(settings: Settings) -> Mapping[int, str] | None:
+    try:
+        return LeaseStore(settings.lease_dir).snapshot().others("")
+    except (LeaseError, OSError):  # unreadable to this user: init says so
+        return None
+
+
+def _free_memory_mib() -> int | None:
+    with contextlib.suppress(OSError):
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMORY.read_text(encoding="utf-8"), re.MULTILINE)
+        return int(found.group(1)) // 1024 if found else None
+    return None
+
+
+def _free_disk(folder: Path) -> int | None:
+    existing = next((each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir()), Path("/"))
+    try:
+        return shutil.disk_usage(existing).free
+    except OSError:
+        return None

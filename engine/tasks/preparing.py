@@ -1,0 +1,155 @@
+"""From a request to a plan and the scope that it is carried out in. Blocking: run it on a thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import Settings
+from ..context import TaskContext
+from ..errors import PrefixDamaged, PrefixExists, PrefixNotFound, UnknownMachine
+from ..plan.init import plan_init
+from ..plan.model import Inverse, Plan, Step, StepKind
+from ..providers.base import Provider
+from ..providers.hosts import ChosenHost, Hosts
+from ..spec import EnvSpec, MachineSpec, NetSpec
+from ..state import known
+from ..state.env import EnvState
+from ..state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
+from .facts import InitRequest, addressed, read_init_file, read_state
+from .init_facts import init_facts
+from .scope import RunScope, WaitReady
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..images.catalogue import Catalogue
+    from ..images.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What every plan of one engine is made with."""
+
+    settings: Settings
+    hosts: Hosts
+    wait_ready: WaitReady
+
+    def images(self) -> tuple[Catalogue, Store]:
+        from ..images.catalogue import load_catalogue
+        from ..images.store import Store
+
+        settings = self.settings
+        catalogue = load_catalogue(settings.template_repo_path, settings.template_repos, settings.template_store)
+        return catalogue, Store(settings.template_store)
+
+    def scope(self, prefix: Path, uuid: str, host: str) -> RunScope:
+        return RunScope(prefix, uuid, host, self.settings, self.hosts.open, self.hosts.peek, self.wait_ready)
+
+    def scope_of(self, plan: Plan) -> RunScope:
+        return self.scope(Path(plan.prefix), plan.uuid, plan.host)
+
+    def host_of(self, env: Prefix | None) -> str:
+        """Return the name of the host that an environment is on, or that a new one would be on."""
+        return (env.host if env is not None else "") or self.settings.libvirt_url
+
+    def peek(self, env: Prefix) -> Provider | None:
+        return self.hosts.peek(self.host_of(env))
+
+    def state(self, env: Prefix, machines: Sequence[str] = ()) -> EnvState:
+        """Return an environment as it is now.
+
+        Raises:
+            PrefixNotFound: it is not there.
+            PrefixDamaged: its init did not come to its end.
+            UnknownMachine: it has no machine of one of these names.
+            HostError: its host cannot be reached.
+        """
+        require_initialized(env)
+        state = read_state(env, self.hosts.peek, self.settings.libvirt_url)
+        unknown = [name for name in machines if name not in state.machines]
+        if unknown:
+            raise UnknownMachine(f"no machine '{unknown[0]}' in '{env.path}'", hint=nearest_hint(unknown[0], state.machines))
+        return state
+
+
+def require_initialized(env: Prefix) -> None:
+    """Raises: PrefixNotFound: there is nothing; PrefixDamaged: what is there is not initialized."""
+    if not env.path.is_dir():
+        raise PrefixNotFound(f"'{env.path}' is no environment")
+    if not is_prefix(env.path):
+        raise PrefixDamaged(f"'{env.path}' is not initialized: its init did not come to its end, or its file 'initialized' is gone")
+
+
+def refuse_remains(prefix: Path, provider: Provider | None) -> None:
+    """Raises: PrefixExists: the folder of an environment was deleted here while it ran, and what ran of it still does."""
+    gone = known.vanished(prefix.parent, prefix.name)
+    if gone is None or provider is None:
+        return
+    left = [*provider.machine_states(gone.ref), *(f"net {name}" for name in sorted(provider.active_nets(gone.ref)))]
+    if left:
+        raise PrefixExists(
+            f"an environment was deleted from '{prefix}' while it ran, and still runs: {', '.join(left)}",
+            hint=f"end it with: lagotui --run -P {prefix.name} destroy",
+        )
+
+
+def prepare_init(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[Plan, RunScope]:
+    """Plan a new prefix on the leases of this moment.
+
+    Raises:
+        PrefixExists: it is there already.
+        EngineError: the init file, a template, an image or the host is not what is needed.
+    """
+    if is_prefix(request.prefix):
+        raise PrefixExists(f"'{request.prefix}' is there already")
+    catalogue, store = kit.images()
+    spec = read_init_file(ctx, request, catalogue, kit.settings)
+    host = kit.hosts.choose(ctx, request.prefix)
+    refuse_remains(request.prefix, kit.hosts.peek(host.name))
+    plan = init_plan(kit, ctx, request, spec, host, (catalogue, store), fetch=True)
+    scope = kit.scope_of(plan)
+    scope.catalogue, scope.store = catalogue, store
+    return plan, scope
+
+
+def init_plan(
+    kit: Kit,
+    ctx: TaskContext,
+    request: InitRequest,
+    spec: EnvSpec,
+    host: ChosenHost,
+    images: tuple[Catalogue, Store],
+    *,
+    fetch: bool = False,
+) -> Plan:
+    """Plan a new prefix for what an init file says; claims nothing. Archives of machines are downloaded with `fetch` only."""
+    uuid = new_uuid()
+    spec = addressed(spec, uuid, kit.settings, host.used_subnets)
+    facts = init_facts(ctx, request, spec, *images, uuid=uuid, host=host.name, fetch=fetch)
+    return _remembering(plan_init(spec, facts), request)
+
+
+def _remembering(plan: Plan, request: InitRequest) -> Plan:
+    """Return the plan with a step that keeps the init file in the prefix, before its last one."""
+    *steps, finish = plan.steps
+    keep = keep_init_file(request, None, after=("make-prefix",))
+    return replace(plan, steps=(*steps, keep, replace(finish, after=(*finish.after, keep.id))))
+
+
+def env_of(plan: Plan) -> EnvSpec:
+    """Return the environment that a plan of an init will have made."""
+    saved = next(step.args for step in plan.steps if step.kind is StepKind.SAVE_ENV)
+    machines = (MachineSpec.from_json(machine) for machine in saved["machines"])
+    nets = (NetSpec.from_json(net) for net in saved["nets"])
+    return EnvSpec({machine.name: machine for machine in machines}, {net.name: net for net in nets})
+
+
+def keep_init_file(request: InitRequest, before: tuple[str, str] | None, after: tuple[str, ...] = ()) -> Step:
+    """Return the step that remembers what a prefix was made from; `before` are the path and the text that it remembers now."""
+    args = {"path": str(request.init_file.absolute()), "text": request.read()}
+    inverse = Inverse(StepKind.KEEP_INIT_FILE, {"path": before[0], "text": before[1]}) if before else None
+    return Step(
+        "keep-init-file", StepKind.KEEP_INIT_FILE, request.init_file.name, "Save init file", args=args, after=after, inverse=inverse
+    )

@@ -1,0 +1,248 @@
+"""A changed init file, on a host in memory: what `up` does with it, and what it refuses to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.context import TaskContext
+from engine.errors import ChangeRefused, HostRefused, InitFileError, NotReady
+from engine.spec import MachineStatus
+from engine.state.prefix import Prefix
+from engine.tasks.applying import prepare_changes
+from engine.tasks.journal import Journal
+from engine.tasks.runs import journal_folder
+from engine.tasks.steps import performer
+from tests.engine.bench import HELLO, Bench
+
+THIRD = HELLO.replace(
+    "nets:",
+    "  vm2: {memory: 64, vcpu: 1, nics: [{net: n0}], disks: [{template_name: small, type: template, name: root, dev: vda}]}\nnets:",
+)
+WITHOUT_VM1 = "\n".join(line for line in HELLO.splitlines() if "vm1" not in line)
+MORE_MEMORY = HELLO.replace("vm1: {memory: 128", "vm1: {memory: 256")
+EXTRA_DISK = HELLO.replace("dev: vda}]}\n  vm1", "dev: vda}, {type: empty, name: data, dev: vdb, size: 1M, format: qcow2}]}\n  vm1", 1)
+OTHER_SUBNET = HELLO.replace("type: nat,", "type: nat, gw: 192.168.220.1,")
+SECOND_NET = HELLO.replace("nets:\n", "nets:\n  n1: {type: nat}\n")
+
+
+def agreed(bench: Bench, text: str) -> Prefix:
+    request = replace(bench.request(text), agreed=True)
+    bench.engine.up(request).result(60)
+    return Prefix.at(request.prefix)
+
+
+def files(prefix: Prefix) -> dict[str, bytes]:
+    """Return every file of a prefix that a change could touch."""
+    kept = [path for path in prefix.path.rglob("*") if path.is_file() and not path.is_relative_to(prefix.journal)]
+    return {str(path.relative_to(prefix.path)): path.read_bytes() for path in kept if "logs" not in path.parts}
+
+
+def test_the_same_file_again_changes_nothing(bench: Bench) -> None:
+    prefix = bench.up()
+    before = files(prefix)
+    bench.up()
+    assert files(prefix) == before
+
+
+def test_a_comment_is_no_change_but_is_remembered(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.up(HELLO + "# more to come\n")
+    assert (prefix.init_file or ("", ""))[1].endswith("# more to come\n")
+
+
+def test_a_new_machine_is_made_and_started_beside_the_others(bench: Bench) -> None:
+    prefix = bench.up()
+    seed = (prefix.seeds / "vm0.iso").read_bytes()
+    bench.up(THIRD)
+    state = bench.engine.state(prefix)
+    assert {name: machine.status for name, machine in state.machines.items()} == dict.fromkeys(("vm0", "vm1", "vm2"), MachineStatus.RUNNING)
+    assert [machine.spec.ip for machine in state.machines.values()] == ["192.168.200.2", "192.168.200.3", "192.168.200.4"]
+    assert Path(state.machines["vm2"].spec.disks[0].path or "").is_file()
+    assert (prefix.seeds / "vm0.iso").read_bytes() == seed
+
+
+def test_the_host_key_of_a_new_machine_is_known(bench: Bench) -> None:
+    bench.up()
+    names = {line.split()[0] for line in bench.up(THIRD).known_hosts.read_text().splitlines()}
+    assert {"vm0", "vm2", "192.168.200.4"} <= names
+
+
+def test_a_net_that_is_up_learns_the_new_names(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.up(THIRD)
+    assert bench.host.nets[prefix.uuid, "n0"].mapping["vm2"] == "192.168.200.4"
+
+
+def test_memory_of_a_running_machine_changes_with_its_next_start(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.up(MORE_MEMORY)
+    assert prefix.machine("vm1").memory_mib == 256
+    assert bench.host.machines[prefix.uuid, "vm1"].memory_mib == 128
+
+
+def test_a_new_disk_of_a_machine_that_is_down_is_simply_made(bench: Bench) -> None:
+    prefix = bench.init()
+    bench.up(EXTRA_DISK)
+    disks = prefix.machine("vm0").disks
+    assert [disk.name for disk in disks] == ["root", "data"]
+    assert all(Path(disk.path or "").is_file() for disk in disks)
+
+
+def test_a_disk_of_a_machine_that_is_down_grows(bench: Bench) -> None:
+    prefix = bench.init(EXTRA_DISK)
+    bench.up(EXTRA_DISK.replace("size: 1M", "size: 3M"))
+    path = prefix.machine("vm0").disks[1].path
+    info = subprocess.run(["qemu-img", "info", "--output=json", str(path)], check=True, capture_output=True, text=True).stdout
+    assert json.loads(info)["virtual-size"] == 3 * 1024**2
+
+
+def test_dependencies_come_up_in_one_run(bench: Bench) -> None:
+    needs = HELLO.replace("vm0: {memory: 128,", "vm0: {depends_on: [vm1], memory: 128,")
+    prefix = bench.up(needs)
+    assert bench.waited == ["vm1", "vm0"]
+    assert bench.engine.state(prefix).up_count == 2
+
+
+def test_readiness_is_waited_for(bench: Bench) -> None:
+    bench.up(HELLO.replace("vm0: {memory: 128,", 'vm0: {ready: {log: "login:"}, memory: 128,'))
+    with pytest.raises(NotReady, match="'vm1' was not ready within 1 s"):
+        bench.up(HELLO.replace("vm1: {memory: 128,", 'vm1: {ready: {log: "never", timeout_sec: 1}, memory: 128,'))
+
+
+def test_a_new_disk_of_a_running_machine_needs_agreement_and_a_restart(bench: Bench) -> None:
+    prefix = bench.up()
+    with pytest.raises(ChangeRefused, match="what runs on it"):
+        bench.up(EXTRA_DISK)
+    agreed(bench, EXTRA_DISK)
+    assert [disk.name for disk in bench.host.machines[prefix.uuid, "vm0"].disks] == ["root", "data"]
+
+
+@pytest.mark.parametrize("text", [WITHOUT_VM1, OTHER_SUBNET], ids=["machine gone", "another subnet"])
+def test_what_would_be_lost_is_said_and_nothing_is_changed(bench: Bench, text: str) -> None:
+    prefix = bench.up()
+    before = files(prefix)
+    with pytest.raises(ChangeRefused, match="everything on its disks") as refusal:
+        bench.up(text)
+    assert "vm1" in str(refusal.value)
+    assert files(prefix) == before
+
+
+def test_a_machine_that_is_gone_from_the_file_goes_when_agreed(bench: Bench) -> None:
+    prefix = bench.up()
+    agreed(bench, WITHOUT_VM1)
+    assert list(prefix.load_env().machines) == ["vm0"]
+    assert [name for _, name in bench.host.machines] == ["vm0"]
+    assert not [path for path in prefix.path.rglob("*vm1*") if "journal" not in path.parts]
+
+
+def test_another_subnet_makes_everything_on_it_anew(bench: Bench) -> None:
+    prefix = bench.up()
+    agreed(bench, OTHER_SUBNET)
+    env = prefix.load_env()
+    assert [machine.ip for machine in env.machines.values()] == ["192.168.220.2", "192.168.220.3"]
+    assert [path.name for path in (bench.folder / "subnets").glob("*.lease")] == ["220.lease"]
+    assert bench.host.nets[prefix.uuid, "n0"].gw == "192.168.220.1"
+
+
+def test_a_new_net_leases_its_subnet(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.up(SECOND_NET)
+    assert sorted(path.name for path in (bench.folder / "subnets").glob("*.lease")) == ["200.lease", "201.lease"]
+    assert prefix.load_env().nets["n1"].gw == "192.168.201.1"
+
+
+def test_a_failure_takes_the_change_back(bench: Bench) -> None:
+    prefix = bench.up()
+    (prefix.path / "virt" / "vm-vm1").chmod(0o644)
+    before = files(prefix)
+    (bench.folder / "store").rename(bench.folder / "gone")
+    (bench.folder / "store").write_text("no folder")
+    with pytest.raises(Exception, match=r".+"):
+        agreed(bench, OTHER_SUBNET)
+    assert files(prefix) == before
+    assert sorted(name for _, name in bench.host.machines) == ["vm0", "vm1"]
+
+
+def test_a_new_machine_that_the_host_refuses_stays_down_but_made(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.host.refuse = frozenset({"vm2"})
+    with pytest.raises(HostRefused):
+        bench.up(THIRD)
+    assert bench.engine.state(prefix).machines["vm2"].status is MachineStatus.DOWN
+
+
+def test_a_file_with_errors_changes_nothing(bench: Bench) -> None:
+    prefix = bench.up()
+    before = files(prefix)
+    with pytest.raises(InitFileError):
+        bench.up(HELLO.replace("n0}", "nowhere}"))
+    assert files(prefix) == before
+
+
+def test_an_environment_is_started_without_its_init_file(bench: Bench) -> None:
+    prefix = bench.init()
+    bench.engine.up(replace(bench.request(), text=None)).result(60)
+    assert bench.engine.state(prefix).up_count == 2
+    with pytest.raises(InitFileError):
+        bench.engine.up(replace(bench.request(), text=None, named=True)).result(60)
+
+
+def test_the_file_that_it_was_made_from_is_read_again_when_none_is_named(bench: Bench) -> None:
+    file = bench.folder / "mine.yaml"
+    file.write_text(HELLO)
+    request = replace(bench.request(), text=None, init_file=file)
+    bench.engine.up(request).result(60)
+    file.write_text(MORE_MEMORY)
+    bench.engine.up(replace(request, init_file=Path())).result(60)
+    assert Prefix.at(request.prefix).machine("vm1").memory_mib == 256
+
+
+def test_an_apply_that_died_is_undone(bench: Bench) -> None:
+    prefix = bench.up()
+    before = files(prefix)
+    with TaskContext.root(bench.engine.bus, "dies", run_id="dead") as ctx:
+        prepared = prepare_changes(bench.engine.kit, ctx, bench.request(OTHER_SUBNET))
+        assert prepared is not None
+        plan = prepared.plans[0]
+        journal = Journal.create(journal_folder(plan), "dead", plan)
+        scope = bench.engine.kit.scope_of(plan)
+        scope.catalogue, scope.store = prepared.images
+        for step in plan.steps[:-1]:
+            journal.begin(step)
+            performer(scope)(ctx, step.kind, step.subject, step.args)
+            journal.done(step)
+        journal.close()
+    bench.engine.recover(prefix).result(60)
+    assert files(prefix) == before
+    assert bench.engine.state(prefix).up_count == 2
+
+
+def test_the_plan_of_a_change_says_what_up_would_do(bench: Bench) -> None:
+    bench.up()
+    plan = bench.engine.plan(bench.request(OTHER_SUBNET))
+    assert plan.exists
+    assert {(item.fate.value, item.kind, item.name) for item in plan.changes.items} == {
+        ("replace", "net", "n0"),
+        ("replace", "machine", "vm0"),
+        ("replace", "machine", "vm1"),
+    }
+    assert plan.step_count > 0
+
+
+def test_planning_claims_and_writes_nothing(bench: Bench) -> None:
+    plan = bench.engine.plan(bench.request())
+    assert (plan.exists, [net.subnet for net in plan.nets]) == (False, ["192.168.200.0/24"])
+    assert [path.name for path in bench.folder.iterdir() if path.name in ("work", "subnets", "store")] == []
+
+
+def test_plans_forecast_from_what_ran_before(bench: Bench) -> None:
+    assert bench.engine.plan(bench.request()).forecast.seconds is None
+    bench.up()
+    forecast = bench.engine.plan(bench.request(name="other")).forecast
+    assert forecast.seconds is not None
+    assert forecast.unknown == ()
