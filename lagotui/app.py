@@ -173,7 +173,7 @@ class LagoTuiApp(App[int]):
             self.notify(request.name, title=request.ending, timeout=5, markup=False)
         self.bridge.look_state(request.env)
         self.bridge.look_host(request.env)
-        if request.verb is Verb.UP and isinstance(self.screen, HomeScreen):
+        if request.verb is Verb.UP and isinstance(self.screen, HomeScreen) and self.screen.laid_out:
             self.screen.show_environment(request.env)
 
     @on(Answered)

@@ -54,17 +54,27 @@ class RealHosts:
     def choose(self, ctx: TaskContext, prefix: Path) -> ChosenHost:
         from . import registry
 
-        name = registry.resolve(ctx, self._settings.libvirt_url, aloud=True)
+        name = self.resolve(ctx, self._settings.libvirt_url)
         provider = self.peek(name)
         if provider is None:
             return ChosenHost(name, frozenset())
         command = provider.can_read_images(prefix)
+        if command and self._settings.libvirt_url in ("", "auto"):
+            uri = provider.info().uri
+            ctx.log(f"host: your own private libvirt, because '{uri}' cannot read images below '{prefix}' (allowed by: {command})")
+            return ChosenHost(registry.PRIVATE, frozenset())
         if command:
             raise HostError(
                 f"machines of '{provider.info().uri}' cannot read images below '{prefix}'",
                 hint=f"allow it with: {command}; or use your own private host: --libvirt_url private",
             )
         return ChosenHost(name, provider.used_subnets())
+
+    def resolve(self, ctx: TaskContext, host: str) -> str:
+        """Return the name under which a prefix remembers a host; says why it was chosen."""
+        from . import registry
+
+        return registry.resolve(ctx, host, aloud=True)
 
     def open(self, host: str) -> Provider:
         provider = self._get(host, start=True)

@@ -59,6 +59,8 @@ class DeskScreen(Screen[None]):
     def __init__(self, tools: Tools) -> None:
         super().__init__()
         self.tools = tools
+        self.laid_out = False
+        """Whether its widgets are there: a screen may be resumed, and be told of changes, before they are."""
         self._pattern = ""
 
     # What subclasses say -------------------------------------------------------------------------------------------
@@ -87,17 +89,19 @@ class DeskScreen(Screen[None]):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
+        self.laid_out = True
         self.draw_keys()
         self.draw()
         self.set_interval(10.0, self.query_one("#top", TopBar).refresh)
 
     def on_screen_resume(self) -> None:
-        self.draw()
-        self.query_one(TaskPane).changed(shape=True)
+        if self.laid_out:
+            self.draw()
+            self.query_one(TaskPane).changed(shape=True)
 
     def sync(self, changes: Changes) -> None:
         """Take in what a batch changed."""
-        if not self.is_mounted:
+        if not self.laid_out:
             return
         if changes.tasks:
             self.query_one(TaskPane).changed(shape=changes.tasks_shape)

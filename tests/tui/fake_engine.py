@@ -45,7 +45,7 @@ class FakeHandle:
         return self._ended.is_set()
 
     def result(self, timeout_s: float | None = None) -> Any:
-        if not self._ended.wait(10 if timeout_s is None else timeout_s):
+        if not self._ended.wait(timeout_s):
             raise TimeoutError
         if self._error is not None:
             raise self._error

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -226,6 +227,7 @@ def end_world(ctx: TaskContext, world: World) -> None:
     with _start_lock(ctx, world.paths, time.monotonic() + GONE_S):
         world.kill()
         world.wait_until_gone(ctx)
+        _clear(world.paths)
     world.close()
 
 
@@ -243,8 +245,15 @@ def end_if_idle(ctx: TaskContext, world: World) -> bool:
         except TimeoutError:
             world.kill()
         world.wait_until_gone(ctx)
+        _clear(world.paths)
     world.close()
     return True
+
+
+def _clear(paths: WorldPaths) -> None:
+    """Remove the sockets' folder where it had to stand outside of our own."""
+    if not paths.run.is_relative_to(paths.folder):
+        shutil.rmtree(paths.run, ignore_errors=True)
 
 
 def _namespaces() -> tuple[str, ...]:
