@@ -228,8 +228,10 @@ prepare_tests() {
     AT_END+=("rm -rf $TEST_TREE")
     if ! id "$TEST_USER" >/dev/null 2>&1; then
         useradd --no-create-home --home-dir "$TEST_TREE" --shell /bin/sh "$TEST_USER"
-        AT_END+=(remove_test_user)
+    else # left by a run that was killed
+        usermod --home "$TEST_TREE" "$TEST_USER"
     fi
+    AT_END+=(remove_test_user)
     tar -c --exclude=./.git --exclude=./.venv . | tar -x -C "$TEST_TREE"
     cp -r "$VENV" "$TEST_TREE/.venv"
     chmod 755 "$TEST_TREE"

@@ -72,7 +72,7 @@ def run(
             env={**os.environ, "LC_ALL": "C", **(env or {})},
             start_new_session=True,
         )
-    except FileNotFoundError as missing:
+    except (FileNotFoundError, PermissionError) as missing:  # the latter also for a folder of PATH that is closed to us
         raise CommandFailed(words, 127, f"{missing.filename} is not there", hint=f"install '{words[0]}'; ./setup.sh does") from missing
     stdout, stderr = _communicate(ctx, process, stdin, words, timeout_s)
     completed = Completed(tuple(words), process.returncode, stdout, stderr)

@@ -151,7 +151,8 @@ class LagoTuiApp(App[int]):
     @on(Happened)
     def _take_in(self, message: Happened) -> None:
         changes = self.store.apply(message.events)
-        self._desks()[-1].sync(changes)  # those below draw everything when they come back
+        if self.is_running:  # else the screens are being taken down
+            self._desks()[-1].sync(changes)  # those below draw everything when they come back
         self._follow(changes)
 
     def _follow(self, changes: Changes) -> None:

@@ -6,13 +6,14 @@ import argparse
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from ..present.lago_formats import FORMATS
 from . import LATER, VERBS
 
 PROG = "lagotui --run"
 
-_NOT_SETTINGS = frozenset({"verb", "rest", "version", "events", "ignore_warnings"})
+_NOT_SETTINGS = frozenset({"version", "events", "ignore_warnings"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +39,60 @@ def parse_run(words: Sequence[str]) -> RunOptions:
     Raises:
         SystemExit: help was asked for (0), or an option is wrong (2); the text has been written.
     """
-    given = vars(parser_for_run().parse_args(words))
+    parser = parser_for_run()
+    cut = _verb_index(parser, words)
+    given = vars(parser.parse_args(words[:cut]))
     if given.get("ignore_warnings"):
         warnings.simplefilter("ignore")
     if "prefix_path" in given:
         warnings.warn("--prefix-path is deprecated: use --workdir-path and --prefix-name", DeprecationWarning, stacklevel=2)
     return RunOptions(
-        verb=given["verb"],
-        rest=given["rest"],
+        verb=words[cut] if cut < len(words) else None,
+        rest=list(words[cut + 1 :]),
         settings={key: value for key, value in given.items() if key not in _NOT_SETTINGS},
         events_json="events" in given,
         version="version" in given,
     )
 
 
-def parser_for_run() -> argparse.ArgumentParser:
+def _verb_index(parser: _RunParser, words: Sequence[str]) -> int:
+    """Return where the verb is: the first word that is no option, and no value of one; past the end when there is none.
+
+    What follows it must not be shown to this parser, which would take the verb's abbreviated options for its own.
+    """
+    found = (index for index, word in enumerate(words) if not word.startswith("-") and parser.accepts(words[:index]))
+    return next(found, len(words))
+
+
+class _Unfit(Exception):
+    """Some words are no complete set of options."""
+
+
+class _RunParser(argparse.ArgumentParser):
+    """Can be asked about words without a word on stderr."""
+
+    _asked = False
+
+    def accepts(self, words: Sequence[str]) -> bool:
+        """Whether `words` are options with all of their values."""
+        self._asked = True
+        try:
+            self.parse_args([word for word in words if word not in ("-h", "--help")])
+        except _Unfit:
+            return False
+        finally:
+            self._asked = False
+        return True
+
+    def error(self, message: str) -> NoReturn:
+        if self._asked:
+            raise _Unfit
+        super().error(message)
+
+
+def parser_for_run() -> _RunParser:
     """Return the parser of everything up to the verb."""
-    parser = argparse.ArgumentParser(
+    parser = _RunParser(
         prog=PROG,
         usage=f"{PROG} [OPTION…] VERB […]",
         description="Do one thing and leave. The result goes to stdout, the story to stderr.",
@@ -85,8 +123,6 @@ def parser_for_run() -> argparse.ArgumentParser:
     add("--events", choices=("json",), help="tell the story as one JSON object an event")
     add("--ignore-warnings", action="store_true", help="hide Python's warnings")
     add("--version", action="store_true", help="say which version this is")
-    add("verb", nargs="?", default=None, help=argparse.SUPPRESS)
-    add("rest", nargs=argparse.REMAINDER, default=[], help=argparse.SUPPRESS)
     return parser
 
 

@@ -135,7 +135,7 @@ def ordinary_user() -> Iterator[tuple[str, tuple[str, ...]]]:
     try:
         pwd.getpwnam(SCRATCH_USER)
     except KeyError:
-        subprocess.run(["useradd", "--no-create-home", "--home-dir", "/nonexistent", SCRATCH_USER], check=True)
+        subprocess.run(["useradd", "--no-create-home", "--home-dir", "/", SCRATCH_USER], check=True)
         made = True
     account = pwd.getpwnam(SCRATCH_USER)
     who = (f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--inh-caps=-all")
