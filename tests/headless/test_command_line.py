@@ -85,6 +85,26 @@ def test_what_follows_the_verb_is_left_alone() -> None:
     assert options.settings == {"loglevel": "debug"}
 
 
+@pytest.mark.parametrize("words", [["snapshot", "--li"], ["destroy", "--a"], ["up", "--acc"], ["status", "-f"], ["shell", "--version"]])
+def test_abbreviations_behind_the_verb_are_the_verbs(words: list[str]) -> None:
+    options = parse_run(words)
+    assert (options.verb, options.rest, options.settings) == (words[0], words[1:], {})
+
+
+@pytest.mark.parametrize(
+    ("words", "verb"),
+    [
+        (["-P", "status", "list"], "list"),
+        (["--prefix-name=status", "list"], "list"),
+        (["-l", "debug", "--logdepth", "-1", "status"], "status"),
+        (["-wstatus"], None),
+        (["-P", "status"], None),
+    ],
+)
+def test_the_value_of_an_option_is_no_verb(words: list[str], verb: str | None) -> None:
+    assert parse_run(words).verb == verb
+
+
 def test_events_json_is_no_setting() -> None:
     options = parse_run(["--events", "json", "up"])
     assert options.events_json
