@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.house import HEAVY, ROOT, modules, obey, run_fresh
+from tests.architecture.house import HEAVY, modules, obey, run_fresh
 
 DOORS = ("lagotui.cli", "lagotui.headless", "lagotui.sdk", "engine", "engine.api", "engine.initfile", "engine.spec")
 
