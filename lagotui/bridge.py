@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from engine.errors import EngineError
+from engine.errors import EngineError, PrefixNotFound
 from engine.events import Event
 
 from .runs import RunRequest, Verb
@@ -227,7 +227,7 @@ class Bridge:
         try:
             return find(self.engine())
         except EngineError as error:
-            return LookFailed(env, str(error))
+            return LookFailed(env, str(error), gone=isinstance(error, PrefixNotFound))
         except Exception as error:  # a stranger's mistake must not end the UI
             logger.exception("a look failed")
             return LookFailed(env, str(_wrapped(error)))

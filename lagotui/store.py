@@ -86,6 +86,8 @@ class LookFailed:
     env: str
     """"" for the list of environments."""
     problem: str
+    gone: bool = False
+    """There is no such environment any more."""
 
 
 Loaded = EnvironmentsLoaded | StateLoaded | HostLoaded | StatsLoaded | LookFailed
@@ -176,7 +178,7 @@ def _load(desk: EnvDesk, loaded: StateLoaded | HostLoaded | StatsLoaded | LookFa
             kept = {name: (*desk.readings.get(name, ()), reading)[-READINGS_KEPT:] for name, reading in loaded.stats.items()}
             return replace(desk, readings=kept)
         case LookFailed():
-            return replace(desk, problem=loaded.problem)
+            return replace(desk, problem=loaded.problem, gone=desk.gone or (loaded.gone and desk.state is not None))
 
 
 def _machine_changed(desk: EnvDesk, event: MachineChanged) -> EnvDesk:

@@ -87,7 +87,7 @@ def refuse_remains(prefix: Path, provider: Provider | None) -> None:
     gone = known.vanished(prefix.parent, prefix.name)
     if gone is None or provider is None:
         return
-    left = [*provider.machine_states(gone.ref), *(f"net {name}" for name in sorted(provider.active_nets(gone.ref)))]
+    left = [*sorted(provider.machine_states(gone.ref)), *(f"net {name}" for name in sorted(provider.active_nets(gone.ref)))]
     if left:
         raise PrefixExists(
             f"an environment was deleted from '{prefix}' while it ran, and still runs: {', '.join(left)}",

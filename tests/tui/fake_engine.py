@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.bus import Bus
-from engine.errors import Cancelled, EngineError
+from engine.errors import Cancelled, EngineError, PrefixNotFound
 from engine.events import EnvChanged, Event, MachineChanged, NetChanged, Outcome, TaskFinished, TaskLog, TaskProgress, TaskStarted
 from engine.providers.base import Accel, HostInfo, MachineStats
 from engine.spec import DhcpRange, DiskSpec, DiskType, EnvRef, MachineSpec, MachineStatus, NetSpec, NicSpec
@@ -89,23 +89,23 @@ class FakeEngine:
 
     def state(self, env: Prefix) -> EnvState:
         self._look()
-        return self.states[str(env.path)]
+        return self._state(env)
 
     def stats(self, env: Prefix) -> Mapping[str, MachineStats]:
         self._look()
         self.stats_calls += 1
-        return readings(self.states[str(env.path)], self.stats_calls)
+        return readings(self._state(env), self.stats_calls)
 
     def host_info(self, env: Prefix) -> HostInfo | None:
         self._look()
-        return HostInfo("private", "qemu:///session", "libvirt 9.0.0", Accel.TCG) if self.states[str(env.path)].up_count else None
+        return HostInfo("private", "qemu:///session", "libvirt 9.0.0", Accel.TCG) if self._state(env).up_count else None
 
     def watch(self, env: Prefix) -> None:
         self.watched.append(str(env.path))
 
     def losses(self, env: Prefix) -> list[str]:
         self.losses_known.wait(10)
-        state = self.states[str(env.path)]
+        state = self._state(env)
         return [f"{len(state.machines)} machines with their disks: {', '.join(state.machines)}", f"the folder {env.path}"]
 
     def ssh_command(self, env: Prefix, machine: str, words: Sequence[str] = (), *, tty: bool = False) -> list[str]:
@@ -170,6 +170,13 @@ class FakeEngine:
         if not self.hold:
             handle.end()
         return handle
+
+    def _state(self, env: Prefix) -> EnvState:
+        """A look may begin before an environment is destroyed and go on after: the engine says then what this says."""
+        try:
+            return self.states[str(env.path)]
+        except KeyError:
+            raise PrefixNotFound(f"'{env.path}' is no environment") from None
 
     def _look(self) -> None:
         if self.problem is not None:
