@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,9 +11,7 @@ from .errors import SubnetTaken
 from .events import EnvChanged
 from .plan.destroy import plan_destroy
 from .plan.diff import Change, EnvDiff, Fate, ItemDiff
-from .plan.model import Plan
 from .plan.running import plan_stop, plan_up, plan_wait
-from .plan.snapshots import plan_revert, plan_snapshot
 from .plan.summary import DiskSummary, MachineSummary, Need, NetSummary, PlanSummary, TemplateSummary
 from .providers.hosts import RealHosts
 from .spec import EnvRef
@@ -23,8 +21,9 @@ from .tasks.applying import prepare_changes, require_agreement
 from .tasks.facts import InitRequest, read_remains
 from .tasks.looking import LeaseInfo, Looks, TemplateInfo
 from .tasks.preparing import Kit, prepare_init
-from .tasks.runs import Run, RunHandle, Runs, forget_pending, pending_runs, with_workdir
+from .tasks.runs import Run, RunHandle, Runs, forget_pending, with_workdir
 from .tasks.scope import WaitReady
+from .tasks.snapshot_verbs import SnapshotVerbs
 from .tasks.targets import wait_until_ssh_answers
 from .tasks.template_runs import TemplateRuns
 from .tasks.threads import in_thread
@@ -32,7 +31,6 @@ from .tasks.threads import in_thread
 if TYPE_CHECKING:
     from .config import Settings
     from .providers.hosts import Hosts
-    from .state.env import EnvState
 
 __all__ = [
     "Change",
@@ -58,7 +56,7 @@ LOST_RACES = 3
 """How often a lost race for a subnet is planned anew."""
 
 
-class Engine(Looks):
+class Engine(Looks, SnapshotVerbs):
     """Builds, runs and throws away environments. Making one opens nothing and starts nothing."""
 
     def __init__(self, settings: Settings, *, hosts: Hosts | None = None, wait_ready: WaitReady | None = None) -> None:
@@ -120,15 +118,6 @@ class Engine(Looks):
 
         return self._runs.start("wait", f"Wait for ssh connectivity on {machine}", None, body)
 
-    def snapshot(self, env: Prefix, name: str, machines: Sequence[str] = ()) -> RunHandle[None]:
-        """Freeze the disks of machines under a name; all of them when none is named."""
-        return self._plan_and_do("snapshot", f"Create snapshot {name}", env, machines, lambda state: plan_snapshot(state, name, machines))
-
-    def revert(self, env: Prefix, name: str, machines: Sequence[str] = ()) -> RunHandle[None]:
-        """Go back to a snapshot; what was written since is lost."""
-        title = f"Revert to snapshot {name}"
-        return self._plan_and_do("revert", title, env, machines, lambda state: plan_revert(state, name, machines))
-
     def destroy(self, env: Prefix) -> RunHandle[None]:
         """Throw the environment away; the caller has asked the user."""
 
@@ -174,27 +163,6 @@ class Engine(Looks):
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _change(self, verb: str, title: str, env: Prefix, body: Callable[[Run], Awaitable[T]]) -> RunHandle[T]:
-        async def recovered(run: Run) -> T:
-            await self._put_right(run)
-            result = await body(run)
-            known.register(env.path, env.uuid, env.workdir)
-            self.bus.publish(EnvChanged(env=str(env.path), exists=True))
-            return result
-
-        return self._runs.start(verb, title, env.path, recovered)
-
-    def _plan_and_do(
-        self, verb: str, title: str, env: Prefix, machines: Sequence[str], plan: Callable[[EnvState], Plan]
-    ) -> RunHandle[None]:
-        async def body(run: Run) -> None:
-            state = await self._state(env, machines)
-            await self._do(run, plan(state))
-            if verb == "stop":
-                await self._release(run, state.host)
-
-        return self._change(verb, title, env, body)
-
     async def _init(self, run: Run, request: InitRequest) -> EnvRef:
         await self._put_right(run)
         for attempt in range(1, LOST_RACES + 1):
@@ -224,18 +192,3 @@ class Engine(Looks):
         state = await self._state(env, machines)
         for plan in plan_up(state, machines, wait=wait_ssh):
             await self._do(run, plan)
-
-    async def _do(self, run: Run, plan: Plan) -> None:
-        await run.carry_out(plan, self.kit.scope_of(plan))
-
-    async def _put_right(self, run: Run) -> list[str]:
-        dead = await in_thread("look", lambda: pending_runs(run.prefix))
-        return await run.put_right(dead, self.kit.scope_of)
-
-    async def _state(self, env: Prefix, machines: Sequence[str] = ()) -> EnvState:
-        return await in_thread("look", lambda: self.kit.state(env, machines))
-
-    async def _release(self, run: Run, host: str) -> None:
-        provider = await in_thread("look", lambda: self.kit.hosts.peek(host))
-        if provider is not None:
-            await in_thread("release", lambda: provider.release(run.ctx))
