@@ -16,7 +16,7 @@ from .copying import copy_sparse
 from .download import Wanted, download, forget
 from .hashes import SIDECARS, Checksum, Digests, listed, promised
 from .unpacking import NotXz
-from .web import DEFAULT_LIMITS, Limits, NotThere, content_length, read_text, shown
+from .web import DEFAULT_LIMITS, Limits, NotThere, content_length, read_text, require_web_file, shown
 
 PLUGIN_GROUP = "lagotui.template_sources"
 """Entry points: type of a source → a `SourceType`."""
@@ -145,6 +145,7 @@ class HttpImage:
     limits: Limits = DEFAULT_LIMITS
 
     def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
+        require_web_file(self.url)
         part = out.with_suffix(".part")
         try:
             image, sent = self._promised(ctx)

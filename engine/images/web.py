@@ -260,6 +260,17 @@ def require_web(url: str) -> None:
         raise TemplateError(f"'{shown(url)}' is no http or https address")
 
 
+def require_web_file(url: str) -> None:
+    """Refuse an address that names no file: with the suffix of a sidecar it would name another server.
+
+    Raises:
+        TemplateError: it is no address of a web server, or of nothing on it.
+    """
+    require_web(url)
+    if not urlsplit(url).path:
+        raise TemplateError(f"'{shown(url)}' names a server, but no file on it")
+
+
 def shown(url: str) -> str:
     """Return a URL without the password that may be in it."""
     scheme, slashes, rest = url.partition("://")

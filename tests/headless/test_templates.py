@@ -127,9 +127,15 @@ def test_the_repository_may_be_named_on_the_command_line(lago: Lago, image: Path
     assert outcome.out.strip() == str(Path("here/lab:mine:1").absolute())
 
 
-@pytest.mark.parametrize("address", ["http://[::1/x", "http://", "http://host:99999/x", "https://user@/x", "ftp://host/x"])
+@pytest.mark.parametrize("address", ["http://[::1/x", "http://", "http://host:99999/x", "https://user@/x", "ftp://host/x", "http://host"])
 def test_addresses_that_are_none_are_exit_2(lago: Lago, address: str) -> None:
     assert lago("template", "import", address, "--name", "mine").code == 2
+
+
+@pytest.mark.parametrize(("address", "message"), [("http://", "is no http or https address"), ("http://host", "but no file on it")])
+def test_an_address_without_a_file_is_refused_before_anybody_is_asked(lago: Lago, address: str, message: str) -> None:
+    outcome = lago("template", "import", address, "--name", "mine")
+    assert (message in outcome.err, "trying again" in outcome.err) == (True, False)
 
 
 def test_publishing_what_is_not_there_is_exit_2(lago: Lago) -> None:
