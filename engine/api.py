@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from .bus import Bus
 from .errors import SubnetTaken
@@ -49,8 +49,6 @@ __all__ = [
     "TemplateInfo",
     "TemplateSummary",
 ]
-
-T = TypeVar("T")
 
 LOST_RACES = 3
 """How often a lost race for a subnet is planned anew."""
