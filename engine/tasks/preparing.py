@@ -13,7 +13,7 @@ from ..plan.init import plan_init
 from ..plan.model import Inverse, Plan, Step, StepKind
 from ..providers.base import Provider
 from ..providers.hosts import ChosenHost, Hosts
-from ..spec import EnvSpec, MachineSpec, NetSpec, NetType
+from ..spec import EnvSpec, MachineSpec, NetSpec
 from ..state import known
 from ..state.env import EnvState
 from ..state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
@@ -108,18 +108,10 @@ def prepare_init(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[Plan
     spec = read_init_file(ctx, request, catalogue, kit.settings)
     host = kit.hosts.choose(ctx, request.prefix)
     refuse_remains(request.prefix, kit.hosts.peek(host.name))
-    _tell_of_silent_nets(ctx, spec)
     plan = init_plan(kit, ctx, request, spec, host, (catalogue, store), fetch=True)
     scope = kit.scope_of(plan)
     scope.catalogue, scope.store = catalogue, store
     return plan, scope
-
-
-def _tell_of_silent_nets(ctx: TaskContext, spec: EnvSpec) -> None:
-    """Say where machines will have no address by which we could reach them, unless they bring their own."""
-    for net in spec.nets.values():
-        if net.management and net.type is NetType.NAT and net.dhcp is None:
-            ctx.tell(f"net '{net.name}' is for management, but has no dhcp: its machines get no address unless they bring their own")
 
 
 def init_plan(

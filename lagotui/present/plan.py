@@ -97,7 +97,8 @@ def _net(net: NetSummary) -> list[str]:
         word for word, said in (("management", net.management), (net.dns_domain_name, True), (f"bridge {net.bridge}", net.bridge)) if said
     ]
     where = [net.subnet, f"gateway {net.gw}"] if net.gw else ["no subnet", ""]
-    return [net.name, net.type, *where, f"dhcp {net.dhcp}" if net.dhcp else "no dhcp", ", ".join(word for word in notes if word)]
+    pool = f"dhcp {net.dhcp}" if net.dhcp else "no pool" if net.gw else "no dhcp"
+    return [net.name, net.type, *where, pool, ", ".join(word for word in notes if word)]
 
 
 def _machine(machine: MachineSummary) -> Iterator[list[str]]:

@@ -299,9 +299,3 @@ def test_what_libraries_log_lands_in_the_task_it_happened_in(bench: Bench) -> No
     engine.close()
     said = {event.message for event in events.take() if isinstance(event, TaskLog) and event.logger == "some.library"}
     assert said == {"look at vm0", "look at vm1"}
-
-
-def test_a_management_net_without_dhcp_is_told(bench: Bench) -> None:
-    events = bench.engine.bus.subscribe()
-    bench.init(HELLO.replace("dhcp: {start: 100, end: 254}, ", ""))
-    assert any("has no dhcp" in event.message for event in events.take() if isinstance(event, TaskLog) and event.aloud)

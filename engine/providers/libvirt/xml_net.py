@@ -56,7 +56,7 @@ def _fill_nat(root: etree._Element, env: EnvRef, net: NetSpec, nets: Mapping[str
     _names(root, net, nets)
     _addresses(root, net, net.gw)
     if net.ipv6:
-        _ipv6_addresses(root, net)
+        _ipv6_addresses(root, net, net.gw)
 
 
 def _forward(root: etree._Element) -> None:
@@ -95,25 +95,28 @@ def _add_records(dns: etree._Element, records: Mapping[str, str], shown: Callabl
 
 
 def _addresses(root: etree._Element, net: NetSpec, gw: str) -> None:
-    address = etree.SubElement(root, "ip", address=gw, netmask="255.255.255.0")
-    if net.dhcp is None:
-        return
     subnet = gw.rpartition(".")[0]
-    dhcp = etree.SubElement(address, "dhcp")
-    etree.SubElement(dhcp, "range", start=f"{subnet}.{net.dhcp.start}", end=f"{subnet}.{net.dhcp.end}")
+    dhcp = _dhcp(etree.SubElement(root, "ip", address=gw, netmask="255.255.255.0"), net, lambda last: f"{subnet}.{last}")
     for ip, names in _names_by_ip(net.mapping):
         etree.SubElement(dhcp, "host", mac=NicSpec(net.name, ip).mac or "", name=names[0], ip=ip)
 
 
-def _ipv6_addresses(root: etree._Element, net: NetSpec) -> None:
+def _ipv6_addresses(root: etree._Element, net: NetSpec, gw: str) -> None:
+    subnet = gw.rpartition(".")[0]
     address = etree.SubElement(root, "ip", family="ipv6", address=f"{net.ipv6_prefix}1", prefix="64")
-    if net.dhcp is None or net.gw is None:
-        return
-    subnet = net.gw.rpartition(".")[0]
-    dhcp = etree.SubElement(address, "dhcp")
-    etree.SubElement(dhcp, "range", start=net.ipv6_of(f"{subnet}.{net.dhcp.start}"), end=net.ipv6_of(f"{subnet}.{net.dhcp.end}"))
+    dhcp = _dhcp(address, net, lambda last: net.ipv6_of(f"{subnet}.{last}"))
     for ip, names in _names_by_ip(net.mapping):
         etree.SubElement(dhcp, "host", id=f"{DUID_LL}:{NicSpec(net.name, ip).mac}", name=names[0], ip=net.ipv6_of(ip))
+
+
+def _dhcp(address: etree._Element, net: NetSpec, shown: Callable[[int], str]) -> etree._Element:
+    """Return what holds the reservations of one address of a net. Without a pool it answers nobody else."""
+    dhcp = etree.Element("dhcp")
+    if net.dhcp is not None:
+        etree.SubElement(dhcp, "range", start=shown(net.dhcp.start), end=shown(net.dhcp.end))
+    if net.dhcp is not None or net.mapping:
+        address.append(dhcp)
+    return dhcp
 
 
 def _names_by_ip(records: Mapping[str, str]) -> Iterable[tuple[str, list[str]]]:

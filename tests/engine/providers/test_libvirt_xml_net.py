@@ -65,8 +65,14 @@ def test_dhcp_reserves_one_address_for_each_planned_nic(env: EnvRef, nets: dict[
     ]
 
 
-def test_net_without_dhcp_key_serves_no_dhcp(env: EnvRef, nets: dict[str, NetSpec]) -> None:
-    assert etree.fromstring(network_xml(env, nets["storage"], nets)).find("ip/dhcp") is None
+def test_net_without_dhcp_key_serves_only_its_own_machines(env: EnvRef, nets: dict[str, NetSpec]) -> None:
+    dhcp = etree.fromstring(network_xml(env, nets["storage"], nets)).find("ip/dhcp")
+    assert [(each.tag, each.get("mac"), each.get("ip")) for each in dhcp] == [("host", "54:52:c0:a8:c9:02", "192.168.201.2")]
+
+
+def test_net_without_dhcp_key_and_machines_serves_nobody(env: EnvRef, nets: dict[str, NetSpec]) -> None:
+    empty = replace(nets["storage"], mapping={})
+    assert etree.fromstring(network_xml(env, empty, {**nets, "storage": empty})).find("ip/dhcp") is None
 
 
 def test_bridges_of_alike_names_differ(env: EnvRef) -> None:
@@ -113,8 +119,8 @@ def test_dns_has_ipv6_addresses_of_our_machines_only(env: EnvRef, nets: dict[str
     }
 
 
-def test_net_without_dhcp_key_serves_no_dhcpv6(env: EnvRef, nets: dict[str, NetSpec]) -> None:
-    assert six(env, nets, dhcp=None).find("ip/dhcp") is None
+def test_net_without_dhcp_key_reserves_ipv6_addresses_too(env: EnvRef, nets: dict[str, NetSpec]) -> None:
+    assert {each.tag for each in six(env, nets, dhcp=None).find("ip[@family='ipv6']/dhcp")} == {"host"}
 
 
 @pytest.mark.parametrize("ipv6", [None, False])
