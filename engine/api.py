@@ -20,6 +20,7 @@ from .state.prefix import Prefix, is_prefix
 from .tasks.applying import prepare_changes, require_agreement
 from .tasks.facts import InitRequest, read_remains
 from .tasks.looking import LeaseInfo, Looks, TemplateInfo
+from .tasks.power_verbs import PowerVerbs
 from .tasks.preparing import Kit, prepare_init
 from .tasks.runs import Run, RunHandle, Runs, forget_pending, with_workdir
 from .tasks.scope import WaitReady
@@ -54,7 +55,7 @@ LOST_RACES = 3
 """How often a lost race for a subnet is planned anew."""
 
 
-class Engine(Looks, SnapshotVerbs):
+class Engine(Looks, PowerVerbs, SnapshotVerbs):
     """Builds, runs and throws away environments. Making one opens nothing and starts nothing."""
 
     def __init__(self, settings: Settings, *, hosts: Hosts | None = None, wait_ready: WaitReady | None = None) -> None:
@@ -106,7 +107,7 @@ class Engine(Looks, SnapshotVerbs):
     def stop(self, env: Prefix, machines: Sequence[str] = ()) -> RunHandle[None]:
         """Stop machines at once; all of them, and all nets, when none is named."""
         title = "Stop specified VMs" if machines else "Stop prefix"
-        return self._plan_and_do("stop", title, env, machines, lambda state: plan_stop(state, machines))
+        return self._plan_and_do("stop", title, env, machines, lambda state: plan_stop(state, machines), releases=True)
 
     def wait_ssh(self, env: Prefix, machine: str) -> RunHandle[None]:
         """Wait until ssh answers on a machine."""

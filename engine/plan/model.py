@@ -30,6 +30,8 @@ class StepKind(StrEnum):
     WAIT_SSH = "wait-ssh"
     WAIT_READY = "wait-ready"
     STOP_MACHINE = "stop-machine"
+    SHUT_DOWN_MACHINE = "shut-down-machine"
+    REBOOT_MACHINE = "reboot-machine"
     STOP_NET = "stop-net"
     SNAPSHOT_MACHINE = "snapshot-machine"
     UNSNAPSHOT_MACHINE = "unsnapshot-machine"
@@ -42,6 +44,7 @@ class StepKind(StrEnum):
     REMOVE_FILES = "remove-files"
     UPDATE_SPEC = "update-spec"
     UPDATE_NET = "update-net"
+    UNMARK_PREFIX = "unmark-prefix"
     RELEASE_SUBNETS = "release-subnets"
     REMOVE_PREFIX = "remove-prefix"
 

@@ -108,7 +108,7 @@ def _wait(machine: MachineSpec) -> Step:
 def plan_stop(state: EnvState, machines: Sequence[str] = ()) -> Plan:
     """Stop machines at once; all of them, and all nets, when none is named. A net goes when no machine that stays up uses it."""
     title = "Stop specified VMs" if machines else "Stop prefix"
-    steps = stop_steps(state, machines or tuple(state.machines), _idle_nets(state, machines))
+    steps = stop_steps(state, machines or tuple(state.machines), idle_nets(state, machines))
     return Plan("stop", title, state.ref.prefix, state.ref.uuid, state.host, tuple(steps), Recovery.FINISH)
 
 
@@ -142,7 +142,8 @@ def stop_steps(state: EnvState, machines: Collection[str], nets: Collection[str]
     return steps
 
 
-def _idle_nets(state: EnvState, stopping: Sequence[str]) -> list[str]:
+def idle_nets(state: EnvState, stopping: Sequence[str]) -> list[str]:
+    """Return the nets that nobody uses any more once `stopping` are down; all nets when none is named."""
     if not stopping:
         return list(state.nets)
     staying = [m.spec for name, m in state.machines.items() if name not in stopping and m.status.is_up]

@@ -100,6 +100,14 @@ class Lifecycle(Protocol):
         """End the machine at once, like pulling the plug."""
         ...
 
+    def press_power(self, ctx: TaskContext, env: EnvRef, name: str) -> bool:
+        """Ask the machine to shut itself down, and return at once; false when it is not up."""
+        ...
+
+    def press_reset(self, ctx: TaskContext, env: EnvRef, name: str) -> bool:
+        """Ask the machine to restart itself, and return at once; false when it is not up."""
+        ...
+
     def machine_states(self, env: EnvRef) -> Mapping[str, MachineStatus]:
         """Return the machines of `env` that the host knows; the others are down."""
         ...

@@ -89,6 +89,14 @@ class FakeProvider:
         if gone is not None:
             self._host.tell(StatusChange(uuid=env.uuid, machine=name, status=MachineStatus.DOWN))
 
+    def press_power(self, ctx: TaskContext, env: EnvRef, name: str) -> bool:
+        up = name in self.machine_states(env)
+        self.stop_machine(ctx, env, name)
+        return up
+
+    def press_reset(self, ctx: TaskContext, env: EnvRef, name: str) -> bool:
+        return name in self.machine_states(env)
+
     def machine_states(self, env: EnvRef) -> Mapping[str, MachineStatus]:
         with self._host.lock:
             return {name: MachineStatus.RUNNING for uuid, name in self._host.machines if uuid == env.uuid}

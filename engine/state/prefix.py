@@ -172,6 +172,10 @@ class Prefix:
         """Say that its init came to its end."""
         write_text(self.path / "initialized", "")
 
+    def unmark_initialized(self) -> None:
+        """Say that it is no environment any more; what is in it stays."""
+        (self.path / "initialized").unlink(missing_ok=True)
+
     def load_env(self) -> EnvSpec:
         """Read the whole environment.
 

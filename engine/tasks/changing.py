@@ -38,12 +38,21 @@ class Changing:
         return self._runs.start(verb, title, env.path, recovered)
 
     def _plan_and_do(
-        self, verb: str, title: str, env: Prefix, machines: Sequence[str], plan: Callable[[EnvState], Plan]
+        self,
+        verb: str,
+        title: str,
+        env: Prefix,
+        machines: Sequence[str],
+        plan: Callable[[EnvState], Plan],
+        *,
+        releases: bool = False,
     ) -> RunHandle[None]:
+        """Do what `plan` says of the environment as it is; with `releases` the host may end afterwards."""
+
         async def body(run: Run) -> None:
             state = await self._state(env, machines)
             await self._do(run, plan(state))
-            if verb == "stop":
+            if releases:
                 await self._release(run, state.host)
 
         return self._change(verb, title, env, body)

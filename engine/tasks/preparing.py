@@ -79,7 +79,9 @@ def require_initialized(env: Prefix) -> None:
     if not env.path.is_dir():
         raise PrefixNotFound(f"'{env.path}' is no environment")
     if not is_prefix(env.path):
-        raise PrefixDamaged(f"'{env.path}' is not initialized: its init did not come to its end, or its file 'initialized' is gone")
+        raise PrefixDamaged(
+            f"'{env.path}' is not initialized: it was cleaned up, its init did not come to its end, or its file 'initialized' is gone"
+        )
 
 
 def refuse_remains(prefix: Path, provider: Provider | None) -> None:
@@ -105,7 +107,7 @@ def prepare_init(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[Plan
     if is_prefix(request.prefix):
         raise PrefixExists(f"'{request.prefix}' is there already")
     catalogue, store = kit.images()
-    spec = read_init_file(ctx, request, catalogue, kit.settings)
+    spec = read_init_file(ctx, request, catalogue, kit.settings, kit.hosts)
     host = kit.hosts.choose(ctx, request.prefix)
     refuse_remains(request.prefix, kit.hosts.peek(host.name))
     plan = init_plan(kit, ctx, request, spec, host, (catalogue, store), fetch=True)

@@ -9,7 +9,7 @@ from ..context import TaskContext
 from ..plan.forecast import duration_key
 from ..plan.model import StepKind
 from ..spec import Json
-from . import apply_steps, init_steps, running_steps
+from . import apply_steps, init_steps, power_steps, running_steps
 from .runner import Perform
 from .scope import RunScope
 
@@ -36,6 +36,9 @@ HANDLERS: Mapping[StepKind, Handler] = {
     StepKind.WAIT_SSH: running_steps.wait_ssh,
     StepKind.WAIT_READY: running_steps.wait_ready,
     StepKind.STOP_MACHINE: running_steps.stop_machine,
+    StepKind.SHUT_DOWN_MACHINE: power_steps.shut_down_machine,
+    StepKind.REBOOT_MACHINE: power_steps.reboot_machine,
+    StepKind.UNMARK_PREFIX: power_steps.unmark_prefix,
     StepKind.STOP_NET: running_steps.stop_net,
     StepKind.SNAPSHOT_MACHINE: running_steps.snapshot_machine,
     StepKind.UNSNAPSHOT_MACHINE: running_steps.unsnapshot_machine,

@@ -39,6 +39,7 @@ VERBS: Mapping[str, Verb] = {
     "leases": Verb("planning", "list subnets and the environments that hold them", "leases"),
     "start": Verb("lifecycle", "start machines and their networks", "start alice"),
     "stop": Verb("lifecycle", "stop machines at once, and the networks nobody uses any more", "stop alice bob"),
+    "shutdown": Verb("lifecycle", "ask machines to shut themselves down, or to restart", "shutdown -r alice"),
     "status": Verb("looking", "show the environment: networks, machines, addresses, states", "-f json status"),
     "list": Verb("looking", "list the environments of a workdir", "list"),
     "set-current": Verb("looking", "choose the environment that verbs work on", "set-current other"),
@@ -48,6 +49,7 @@ VERBS: Mapping[str, Verb] = {
     "snapshot": Verb("snapshots", "take a snapshot of every machine, or list what there is", "snapshot before-upgrade"),
     "revert": Verb("snapshots", "put every machine back to a snapshot", "revert before-upgrade"),
     "destroy": Verb("removal", "remove an environment and everything in it", "destroy -y"),
+    "cleanup": Verb("removal", "stop everything, and keep the files of an environment without it being one", "cleanup"),
     "recover": Verb("removal", "finish or undo what a killed run left half done", "recover"),
     "check": Verb("checking", "say what is wrong with an init file, with line and column", "check LagoInitFile"),
     "schema": Verb("checking", "print the JSON Schema of the init file, for editors", "schema"),
@@ -55,13 +57,11 @@ VERBS: Mapping[str, Verb] = {
 }
 
 LATER = (
-    "shutdown",
     "export",
     "collect",
     "copy-to-vm",
     "copy-from-vm",
     "deploy",
-    "cleanup",
     "ansible_hosts",
     "generate-config",
 )

@@ -1,4 +1,4 @@
-"""init, up, start, stop."""
+"""init, up, start, stop, shutdown."""
 
 from __future__ import annotations
 
@@ -139,9 +139,21 @@ def _stop(session: Session, arguments: Namespace) -> int:
     return ExitCode.OK
 
 
+def _shutdown_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("-r", "--reboot", action="store_true", help="let them restart instead, without waiting for it")
+    _machines_argument(parser)
+
+
+def _shutdown(session: Session, arguments: Namespace) -> int:
+    env = session.env()
+    session.follow(lambda engine: engine.shutdown(env, arguments.machines, reboot=arguments.reboot))
+    return ExitCode.OK
+
+
 COMMANDS: Mapping[str, Command] = {
     "init": Command(_init, init_arguments),
     "up": Command(_up, _up_arguments),
     "start": Command(_start, _machines_argument),
     "stop": Command(_stop, _machines_argument),
+    "shutdown": Command(_shutdown, _shutdown_arguments),
 }

@@ -1,4 +1,4 @@
-"""destroy, recover."""
+"""destroy, cleanup, recover."""
 
 from __future__ import annotations
 
@@ -52,8 +52,14 @@ def _agreed(session: Session, doomed: Iterable[Prefix]) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _recover_arguments(parser: ArgumentParser) -> None:
+def _no_arguments(parser: ArgumentParser) -> None:
     """Takes none."""
+
+
+def _cleanup(session: Session, _arguments: Namespace) -> int:
+    env = session.env(damaged=True)
+    session.follow(lambda engine: engine.cleanup(env))
+    return ExitCode.OK
 
 
 def _recover(session: Session, _arguments: Namespace) -> int:
@@ -67,5 +73,6 @@ def _recover(session: Session, _arguments: Namespace) -> int:
 
 COMMANDS: Mapping[str, Command] = {
     "destroy": Command(_destroy, _destroy_arguments),
-    "recover": Command(_recover, _recover_arguments),
+    "cleanup": Command(_cleanup, _no_arguments),
+    "recover": Command(_recover, _no_arguments),
 }

@@ -187,3 +187,53 @@ def test_building_an_unknown_template_is_exit_2(lago: Lago) -> None:
     outcome = lago("template", "build", "tinny")
     assert outcome.code == 2
     assert "tiny" in outcome.err
+
+
+def test_shutdown_ends_machines_and_nets(made: Lago) -> None:
+    made("start")
+    outcome = made("shutdown")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert statuses(made) == {"vm0": "down", "web-vm1": "down"}
+    assert made.host.nets == {}
+
+
+def test_shutdown_of_one_machine_leaves_the_net_of_the_other(made: Lago) -> None:
+    made("start")
+    assert made("shutdown", "vm0").code == 0
+    assert statuses(made) == {"vm0": "down", "web-vm1": "running"}
+    assert len(made.host.nets) == 1
+
+
+def test_reboot_leaves_machines_and_nets_up(made: Lago) -> None:
+    made("start")
+    outcome = made("shutdown", "-r")
+    assert outcome.code == 0
+    assert "Reboot VM vm0: Success" in outcome.err
+    assert statuses(made) == {"vm0": "running", "web-vm1": "running"}
+
+
+def test_shutdown_of_what_is_down_is_no_error(made: Lago) -> None:
+    assert made("shutdown", "vm0").code == 0
+
+
+def test_shutdown_of_an_unknown_machine_is_exit_2(made: Lago) -> None:
+    outcome = made("shutdown", "vm9")
+    assert (outcome.code, "no machine 'vm9'" in outcome.err) == (2, True)
+
+
+def test_cleanup_stops_and_unmarks(made: Lago) -> None:
+    made("start")
+    outcome = made("cleanup")
+    assert outcome.code == 0
+    assert "Stop prefix" in outcome.err
+    assert (made.host.machines, made.host.nets) == ({}, {})
+    assert Path(".lago/default/images").is_dir()
+    status = made("status")
+    assert (status.code, "it was cleaned up" in status.err) == (2, True)
+
+
+def test_cleanup_twice_and_destroy_after_it_work(made: Lago) -> None:
+    assert made("cleanup").code == 0
+    assert made("cleanup").code == 0
+    assert made("destroy", "-y").code == 0
+    assert not Path(".lago").exists()

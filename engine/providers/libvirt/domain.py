@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import libvirt
@@ -60,6 +60,33 @@ def stop_machine(conn: libvirt.virConnect, env: EnvRef, name: str) -> bool:
         # It may have ended by itself, or by another run, at this moment.
         if not is_code(error, libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
             raise refused(f"cannot stop machine '{name}'", error) from error
+    return True
+
+
+def press_power(conn: libvirt.virConnect, env: EnvRef, name: str) -> bool:
+    """Press a machine's power button; returns false when it is not there.
+
+    Raises:
+        HostRefused: the host cannot, or it is somebody else's.
+    """
+    return _pressed(conn, env, name, lambda domain: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN))
+
+
+def press_reset(conn: libvirt.virConnect, env: EnvRef, name: str) -> bool:
+    """Let a machine shut itself down and start again at once, on the same disks; as `press_power`."""
+    return _pressed(conn, env, name, lambda domain: domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN))
+
+
+def _pressed(conn: libvirt.virConnect, env: EnvRef, name: str, press: Callable[[libvirt.virDomain], object]) -> bool:
+    domain = find(conn, env, name)
+    if domain is None:
+        return False
+    try:
+        press(domain)
+    except libvirt.libvirtError as error:
+        if is_code(error, libvirt.VIR_ERR_NO_DOMAIN):
+            return False
+        raise refused(f"machine '{name}' cannot be asked to go", error) from error
     return True
 
 

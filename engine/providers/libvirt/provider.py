@@ -132,6 +132,12 @@ class LibvirtProvider:
         if not self._session.look(lambda conn: domain.stop_machine(conn, env, name)):
             ctx.log(f"machine '{name}' is down already")
 
+    def press_power(self, ctx: TaskContext, env: EnvRef, name: str) -> bool:
+        return bool(self._session.look(lambda conn: domain.press_power(conn, env, name)))
+
+    def press_reset(self, ctx: TaskContext, env: EnvRef, name: str) -> bool:
+        return bool(self._session.look(lambda conn: domain.press_reset(conn, env, name)))
+
     # --- looks -----------------------------------------------------------------------------------------------------
 
     def machine_states(self, env: EnvRef) -> Mapping[str, MachineStatus]:
