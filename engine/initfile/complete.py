@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from .diagnostics import Path
-from .facts import Facts
+from .facts import Facts, Processor
 from .model import NAMED, TOP_KEYS, Names, Section, Status
 from .outline import Entry, Outline, Place, Spot, place_of, read_outline
 from .schema import key_schema
@@ -182,7 +182,7 @@ def _named(outline: Outline, path: Path, names: Names, facts: Facts) -> Iterator
             template = outline.value((*path[:-1], "template_name"))
             known = [(version, f"version of {template}") for version in (facts.templates or {}).get(template, ())]
         case Names.CPU_MODELS:
-            known = [(model, "CPU model") for model in facts.cpu_models or ()]
+            known = _cpu_models(facts)
         case Names.BRIDGES:
             known = [(bridge, "bridge of this host") for bridge in facts.bridges or ()]
         case Names.PROVIDERS:
@@ -191,6 +191,21 @@ def _named(outline: Outline, path: Path, names: Names, facts: Facts) -> Iterator
             return
     for name, detail in known:
         yield Suggestion(name, name, detail, Kind.NAME)
+
+
+def _cpu_models(facts: Facts) -> list[tuple[str, str]]:
+    """Return the models that the host knows with what it says of each, its own first."""
+    processor = facts.processor() if facts.processor else None
+    found = [(model, _about_cpu(model, processor)) for model in facts.cpu_models or ()]
+    return sorted(found, key=lambda each: processor is None or each[0] != processor.model)
+
+
+def _about_cpu(model: str, processor: Processor | None) -> str:
+    if processor is not None and model == processor.model:
+        return "CPU model, the host's own"
+    if processor is not None and processor.usable and model not in processor.usable:
+        return "CPU model that the host cannot run"
+    return "CPU model"
 
 
 def _net_detail(outline: Outline, name: str) -> str:
@@ -278,4 +293,8 @@ def _about_value(outline: Outline, path: Path, entry: Entry, facts: Facts) -> tu
         return _about_name(outline, ("domains", value))
     if names is Names.TEMPLATES and facts.templates and value in facts.templates:
         return f"template {value}", f"versions: {_shown(facts.templates[value])}"
+    if names is Names.CPU_MODELS and value in (facts.cpu_models or ()):
+        processor = facts.processor() if facts.processor else None
+        own = f"\nThe host's own processor is {processor}." if processor else ""
+        return f"cpu_model {value}", f"{_about_cpu(value, processor)}.{own}"
     return _about_key(outline, place)

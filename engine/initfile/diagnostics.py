@@ -83,6 +83,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "W204": "a management net without addresses",
         "W205": "two machines with one name in DNS",
         "W206": "more than the subnets have room for",
+        "W207": "a CPU model that the host cannot run",
         "I201": "only the last octet of an address is kept",
         "I202": "a file disk without a file is made empty",
     }

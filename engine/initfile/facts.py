@@ -7,6 +7,21 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Processor:
+    """What the host of the machines says of its processor."""
+
+    model: str
+    """The named model that comes nearest to it; "" where nobody can tell."""
+    vendor: str
+    """`Intel`, `AMD` …; "" where nobody can tell."""
+    usable: frozenset[str]
+    """Models that machines can have on it; none where nobody can tell."""
+
+    def __str__(self) -> str:
+        return f"{self.model} of {self.vendor}" if self.model and self.vendor else self.model or self.vendor or "not known"
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     templates: Mapping[str, tuple[str, ...]] | None = None
     """Template → versions, the newest first."""
@@ -19,6 +34,8 @@ class Facts:
     """Values of `$NAME` in paths."""
     cpu_models: tuple[str, ...] | None = None
     """Models that the host's libvirt knows."""
+    processor: Callable[[], Processor | None] | None = None
+    """Asks the host, so that only files are slowed down that name a model; None: it is not there to be asked."""
     vm_providers: tuple[str, ...] | None = None
     bridges: tuple[str, ...] | None = None
     """Bridges of the host that nets can be on."""

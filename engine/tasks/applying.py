@@ -71,7 +71,7 @@ def changes_of(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[EnvDif
         return EnvDiff(), ()
     state = kit.state(Prefix.at(request.prefix))
     catalogue, _ = kit.images()
-    written = read_init_file(ctx, request, catalogue, kit.settings)
+    written = read_init_file(ctx, request, catalogue, kit.settings, kit.hosts)
     changes = diff(written, state.spec, made_from(kit, Prefix.at(request.prefix)))
     return changes, lost_by(state, changes)
 
@@ -86,7 +86,7 @@ def prepare_changes(kit: Kit, ctx: TaskContext, request: InitRequest, *, fetch: 
     if not is_changed(request):
         return None
     prefix, images = Prefix.at(request.prefix), kit.images()
-    written = read_init_file(ctx, request, images[0], kit.settings)
+    written = read_init_file(ctx, request, images[0], kit.settings, kit.hosts)
     state = kit.state(prefix)
     changes = diff(written, state.spec, made_from(kit, prefix))
     keep = keep_init_file(request, prefix.init_file)
@@ -123,7 +123,7 @@ def made_from(kit: Kit, prefix: Prefix) -> EnvSpec | None:
     if known is None:
         return None
     catalogue, _ = kit.images()
-    return load_init_file(Path(known[0]), known[1], local_facts(kit.settings, catalogue)).spec
+    return load_init_file(Path(known[0]), known[1], local_facts(kit.settings, catalogue, kit.hosts)).spec
 
 
 def _apply_facts(prefix: Prefix, state: EnvState) -> ApplyFacts:

@@ -1,4 +1,5 @@
-"""The check of an init file against this machine: facts that are cheap and local; nothing is started, nothing is asked of a host."""
+"""The check of an init file against this machine: facts that are cheap and local. Nothing is started; a host that runs is asked of its
+processor, and only where a file names a CPU model."""
 
 from __future__ import annotations
 
@@ -7,17 +8,19 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Settings
-from ..errors import LeaseError, TemplateError
+from ..errors import HostError, LeaseError, TemplateError
 from ..initfile import Diagnostic, Loaded, load_init_file
-from ..initfile.facts import Facts
+from ..initfile.facts import Facts, Processor
 from ..state.leases import LeaseStore
 
 if TYPE_CHECKING:
     from ..images.catalogue import Catalogue
+    from ..providers.hosts import Hosts
 
 CPU_MAP = Path("/usr/share/libvirt/cpu_map/index.xml")
 """Lists the CPU models that libvirt knows, one file a model."""
@@ -46,12 +49,13 @@ def load_checked(settings: Settings, path: str | Path, text: str | None = None) 
     return load_init_file(path, text, local_facts(settings))
 
 
-def local_facts(settings: Settings, catalogue: Catalogue | None = None) -> Facts:
+def local_facts(settings: Settings, catalogue: Catalogue | None = None, hosts: Hosts | None = None) -> Facts:
     """Gather what this machine says, for checks and for completion.
 
     Args:
         settings: as above.
         catalogue: its templates; None: that of the settings, where it can be read.
+        hosts: that are connected already; None: the host is connected when its processor matters, and let go again.
     """
     here = settings.libvirt_url in _HERE
     on_system = here and _runs_on_system(settings)
@@ -62,8 +66,9 @@ def local_facts(settings: Settings, catalogue: Catalogue | None = None) -> Facts
         exists=os.path.exists,
         variables=_variables(settings),
         cpu_models=_cpu_models() if here else None,
+        processor=cache(lambda: _processor(settings, hosts)) if here else None,
         vm_providers=PROVIDERS,
-        bridges=bridges if on_system else None,
+        bridges=bridges if on_system else () if here else None,
         subnets=_subnets(frozenset(bridges)) if on_system else None,
         leases=_leases(settings),
         memory_mib=_free_memory_mib() if here else None,
@@ -98,6 +103,24 @@ def _cpu_models(index: Path = CPU_MAP) -> tuple[str, ...] | None:
     except OSError:
         return None
     return tuple(sorted({name for name in found if name not in _NO_MODELS}, key=str.lower)) or None
+
+
+def _processor(settings: Settings, hosts: Hosts | None) -> Processor | None:
+    """Ask the host of new machines where it runs; it is not started for this."""
+    from ..providers.hosts import RealHosts
+
+    asked = hosts or RealHosts(settings)
+    try:
+        provider = asked.peek(settings.libvirt_url)
+        if provider is None:
+            return None
+        own = provider.host_cpu()
+        return Processor(own.model, own.vendor, frozenset(provider.cpu_models()))
+    except HostError:  # who starts a machine is told
+        return None
+    finally:
+        if hosts is None:
+            asked.close()
 
 
 def _bridges() -> tuple[str, ...]:

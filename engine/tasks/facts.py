@@ -19,6 +19,7 @@ from .scope import PeekProvider
 
 if TYPE_CHECKING:
     from ..images.catalogue import Catalogue
+    from ..providers.hosts import Hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class InitRequest:
         return Workdir.at(self.workdir).new_prefix_path(self.prefix_name)
 
 
-def read_init_file(ctx: TaskContext, request: InitRequest, catalogue: Catalogue, settings: Settings) -> EnvSpec:
+def read_init_file(ctx: TaskContext, request: InitRequest, catalogue: Catalogue, settings: Settings, hosts: Hosts) -> EnvSpec:
     """Return what the init file means; warnings go to the task log.
 
     Raises:
@@ -59,7 +60,7 @@ def read_init_file(ctx: TaskContext, request: InitRequest, catalogue: Catalogue,
     from .checking import local_facts
     from .init_facts import variables
 
-    known = local_facts(settings, catalogue)
+    known = local_facts(settings, catalogue, hosts)
     facts = replace(known, variables=variables(request), leases=None, subnets=None)  # the plan itself chooses among subnets
     spec, remarks = require_spec(shown_path(request.init_file), request.text, facts)
     for remark in remarks:

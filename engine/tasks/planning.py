@@ -42,7 +42,7 @@ def plan_summary(kit: Kit, ctx: TaskContext, request: InitRequest) -> PlanSummar
 
 def _of_new(kit: Kit, ctx: TaskContext, request: InitRequest) -> PlanSummary:
     images = kit.images()
-    written = read_init_file(ctx, request, images[0], kit.settings)
+    written = read_init_file(ctx, request, images[0], kit.settings, kit.hosts)
     host, notes = _chosen_host(kit, ctx, request)
     plan = init_plan(kit, ctx, request, written, host, images, fetch=False)
     env = env_of(plan)

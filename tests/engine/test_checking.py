@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine.config import Settings
+from engine.initfile.facts import Processor
+from engine.providers.fake import FakeHost, FakeProvider
+from engine.providers.hosts import OneHost
 from engine.tasks import checking
 from engine.tasks.checking import check_file, local_facts
 
@@ -31,8 +34,21 @@ def test_another_machine_is_not_mistaken_for_this_one(tmp_path: Path) -> None:
     assert (facts.cpu_models, facts.memory_mib, facts.cores, facts.disk_bytes, facts.bridges, facts.subnets) == (None,) * 6
 
 
-def test_the_private_world_knows_no_bridges_of_the_host(tmp_path: Path) -> None:
-    assert local_facts(settings(tmp_path)).bridges is None
+def test_the_private_world_has_no_bridges_of_the_host(tmp_path: Path) -> None:
+    assert local_facts(settings(tmp_path)).bridges == ()
+
+
+def test_the_processor_is_that_of_the_host_of_the_machines(tmp_path: Path) -> None:
+    facts = local_facts(settings(tmp_path), hosts=OneHost(FakeProvider(FakeHost(cpu_models=("EPYC",)))))
+    assert facts.processor is not None
+    assert facts.processor() == Processor("EPYC", "AMD", frozenset({"EPYC"}))
+
+
+def test_a_private_host_that_does_not_run_is_not_started_for_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    facts = local_facts(settings(tmp_path))
+    assert facts.processor is not None
+    assert facts.processor() is None
 
 
 def test_an_unreadable_repository_leaves_the_templates_unknown(tmp_path: Path) -> None:

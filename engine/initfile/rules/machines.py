@@ -143,6 +143,12 @@ def _cpu_model(scope: Scope, path: Path, model: str) -> Iterator[Diagnostic]:
     if known is not None and model not in known:
         message = f"the host knows no CPU model {quoted(model)}"
         yield scope.report("E222", path, message, nearest(model, known, "CPU models"))
+        return
+    processor = scope.facts.processor() if scope.facts.processor else None
+    if processor is not None and processor.usable and model not in processor.usable:
+        message = f"this host, whose own processor is {processor}, cannot run the CPU model {quoted(model)}"
+        near = nearest(model, tuple(sorted(processor.usable)), "usable CPU models")
+        yield scope.report("W207", path, message, f"{near}; or leave it out for that of the host")
 
 
 def _cpu_elements(scope: Scope, path: Path, element: Mapping[str, Any]) -> Iterator[Diagnostic]:

@@ -15,8 +15,8 @@ FIRST_SUBNET, LAST_SUBNET = 200, 254
 """Third octets of 192.168.x.0/24 that a file may name."""
 MAX_SUBNETS = 56
 """That the program can lease: 192.168.200.0/24 to 192.168.255.0/24."""
-MAX_NICS = 253
-"""Addresses of a /24 without the net, the gateway and the broadcast."""
+HOSTS = frozenset(range(2, 255))
+"""Last octets that are given out; a fixed address may also be 1."""
 MIN_MTU_IPV6 = 1280
 NAME_HINT = "up to 63 letters, digits, '.', '_' and '-', the first one a letter or a digit, the last one no '-' or '.'"
 
@@ -89,10 +89,14 @@ def _room(scope: Scope) -> Iterator[Diagnostic]:
     if len(natted) > MAX_SUBNETS:
         message = f"there are {len(natted)} nat nets, and {MAX_SUBNETS} subnets for them"
         yield scope.report("W206", ("nets",), message, "make some of them type: bridge, or split the environment", key=True)
-    nics = Counter(nic.net for domain in scope.init.domains.values() for nic in domain.nics)
+    nics = [nic for domain in scope.init.domains.values() for nic in domain.nics]
+    wanted = Counter(nic.net for nic in nics if nic.ip is None)
     for name in natted:
-        if nics[name] > MAX_NICS:
-            message = f"net {quoted(name)} has {nics[name]} nics, and {MAX_NICS} addresses for them"
+        fixed = {address[3] for nic in nics if nic.net == name and (address := octets(nic.ip or ""))} if wanted[name] else set()
+        gateway = octets(scope.init.nets[name].gw or "")
+        room = len(HOSTS - fixed - {gateway[3] if gateway else 1})
+        if wanted[name] > room:
+            message = f"net {quoted(name)} has {wanted[name]} nics without a fixed address, and {room} addresses for them"
             yield scope.report("W206", ("nets", name), message, "spread the machines over more nets", key=True)
 
 
@@ -111,7 +115,8 @@ def _bridge(scope: Scope, name: str, net: Net) -> Iterator[Diagnostic]:
     bridges = scope.facts.bridges
     if net.bridge is not None and bridges is not None and net.bridge not in bridges:
         message = f"this host has no bridge {quoted(net.bridge)}"
-        yield scope.report("E223", (*path, "bridge"), message, nearest(net.bridge, bridges, "bridges"))
+        nobody = "a private host sees none of the machine's: use --libvirt_url qemu:///system, or leave bridge out for one of its own"
+        yield scope.report("E223", (*path, "bridge"), message, nearest(net.bridge, bridges, "bridges") if bridges else nobody)
     if name in scope.management and scope.init.nets_are_whole:
         message = f"net {quoted(name)} is for management, but a bridge net has no addresses by which its machines could be reached"
         yield scope.report("W204", path, message, "mark a nat net with management: true", key=True)

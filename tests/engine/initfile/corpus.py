@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from engine.initfile.facts import Facts
+from engine.initfile.facts import Facts, Processor
 
 FACTS = Facts(
     templates={"tiny": ("v1", "v2"), "el7-base": ("v1",)},
     exists=frozenset({"/env/here.qcow2", "/env/deploy.sh", "/cwd/other.sh"}).__contains__,
     scripts_base="/cwd",
-    cpu_models=("Nehalem", "Westmere"),
+    cpu_models=("Nehalem", "Snowridge", "Westmere"),
+    processor=lambda: Processor("Westmere", "Intel", frozenset({"Nehalem", "Westmere"})),
     vm_providers=("local-libvirt",),
     bridges=("br0",),
     subnets=("192.168.220.0/24", "10.0.0.0/8"),
@@ -362,6 +363,13 @@ REMARKS = [
         "more nics than addresses",
         "W206",
         "domains:\n" + "".join(f"  v{n}: {{nics: [{{net: l}}]}}\n" for n in range(254)) + "nets:\n  »l: {}\n",
+    ),
+    Case("CPU model that the host cannot run", "W207", vm("cpu_model: »Snowridge")),
+    Case("CPU model in elements that the host cannot run", "W207", vm("cpu_custom: {model: {'#text': »Snowridge}}")),
+    Case(
+        "one address too few beside a gateway in the middle",
+        "W206",
+        "domains:\n" + "".join(f"  v{n}: {{nics: [{{net: l}}]}}\n" for n in range(253)) + "nets:\n  »l: {gw: 192.168.210.7}\n",
     ),
     Case("more nets than subnets", "W206", "domains: {}\n»nets:\n" + "".join(f"  n{n}: {{}}\n" for n in range(57))),
     Case("last octet kept", "I201", two_vms("»10.0.0.7", "10.0.0.8", "")),

@@ -7,12 +7,13 @@ import time
 import pytest
 
 from engine.initfile.complete import Kind, Suggestion, complete, hover
-from engine.initfile.facts import Facts
+from engine.initfile.facts import Facts, Processor
 from tests.engine.initfile.test_load import big_file
 
 FACTS = Facts(
     templates={"tiny": ("1",), "el7-base": ("v2", "v1")},
-    cpu_models=("Nehalem", "Westmere"),
+    cpu_models=("Nehalem", "Snowridge", "Westmere"),
+    processor=lambda: Processor("Westmere", "Intel", frozenset({"Nehalem", "Westmere"})),
     bridges=("br0",),
     vm_providers=("local-libvirt",),
 )
@@ -109,6 +110,14 @@ def test_details_say_what_a_name_is() -> None:
     assert [each.detail for each in at(machine("nics: [{net: ¦"))] == ["nat net, 192.168.210.1, management", "bridge net"]
 
 
+def test_cpu_models_begin_with_that_of_the_host() -> None:
+    assert [(each.label, each.detail) for each in at(machine("cpu_model: ¦"))] == [
+        ("Westmere", "CPU model, the host's own"),
+        ("Nehalem", "CPU model"),
+        ("Snowridge", "CPU model that the host cannot run"),
+    ]
+
+
 def test_brackets_that_were_never_closed_end_with_the_next_key() -> None:
     assert labels("domains:\n  vm0:\n    nics: [{net: lan\n    vc¦") == ["vcpu"]
 
@@ -129,6 +138,10 @@ def said(text: str) -> tuple[str, str] | None:
         (machine("vcpu: ¦2"), ("vcpu of a machine", "Number of virtual CPUs.\nWithout it: 2.")),
         (machine("nics: [{net: l¦an}]"), ("net lan", "nat net, 192.168.210.1, management\n1 nic")),
         (machine("disks: [{template_name: el7¦-base}]"), ("template el7-base", "versions: v2, v1")),
+        (
+            machine("cpu_model: Snow¦ridge"),
+            ("cpu_model Snowridge", "CPU model that the host cannot run.\nThe host's own processor is Westmere of Intel."),
+        ),
         (machine("depends_on: [v¦m1]"), ("machine vm1", "vcpu: 1")),
         ("dom¦ains: {}", ("domains", "The machines: name → keys.")),
         (machine("colour: ¦red"), None),
