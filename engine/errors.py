@@ -32,6 +32,9 @@ EngineError                     exit 2: the user can do something about it
 │   ├── SshRefused
 │   └── HostKeyChanged
 ├── CommandFailed               an external command exited non-zero
+├── GuestfsError                a disk image could not be looked into or changed from outside
+│   ├── GuestfsMissing          libguestfs, or a kernel for it, is not there
+│   └── BuildFailed             a build command of the init file failed
 ├── DiskFull
 ├── RecoveryFailed              what a dead run left could not be put right
 └── Cancelled                   exit 130: the user asked to stop
@@ -194,6 +197,23 @@ class CommandFailed(EngineError):
         self.argv = argv
         self.returncode = returncode
         self.stderr = stderr
+
+
+class GuestfsError(EngineError):
+    """A disk image could not be looked into or changed from outside."""
+
+    def __init__(self, message: str, *, hint: str | None = None, stderr: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.stderr = stderr
+        """All that libguestfs said."""
+
+
+class GuestfsMissing(GuestfsError):
+    """libguestfs, or a kernel for its appliance, is not there."""
+
+
+class BuildFailed(GuestfsError):
+    """A build command of the init file failed."""
 
 
 class DiskFull(EngineError):
