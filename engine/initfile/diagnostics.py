@@ -77,6 +77,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "E227": "an address on a net without addresses",
         "E228": "a CPU that cannot be written as XML",
         "E229": "an image or an archive that cannot be used",
+        "E230": "more disks than a machine can have",
         "W201": "an environment without machines",
         "W202": "more than the host has",
         "W203": "a subnet that is in use right now",

@@ -29,6 +29,12 @@ def no_collection() -> Iterator[None]:
         gc.enable()
 
 
+def size_of(value: Any) -> int:
+    """Return how many values are in a plain one, itself counted."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(size_of, inner))
+
+
 class Mark(Protocol):
     """A place in the text, counted from 0."""
 

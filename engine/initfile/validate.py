@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from .diagnostics import Diagnostic, Path, quoted
 from .kinds import kind_of
 from .model import TOP_KEYS, Domain, Net, Section, Status
-from .tree import Document
+from .tree import MAX_DEPTH, MAX_VALUES, Document, size_of
 
 NEAR = 0.75
 """difflib ratio from which an unknown key counts as a slip of a known one."""
@@ -60,6 +60,10 @@ class _Reader:
         self.document = document
         self.init = InitFile(document)
         self.problems: list[Diagnostic] = []
+        self._circles: set[frozenset[str]] = set()
+        """Prototypes that are based on each other, and were told of."""
+        self._inherited = 0
+        """Values that were taken over from prototypes."""
 
     def read(self) -> None:
         top = self.document.data
@@ -72,6 +76,7 @@ class _Reader:
                 self._unknown_top_key(key)
         self._read_domains(self._named(top, "domains", "E217", "domains: {vm0: {nics: [{net: lan}], disks: []}}"))
         self._read_nets(self._named(top, "nets", "E218", "nets: {lan: {type: nat}}"))
+        self._check_prototypes(top.get("prototypes"))
 
     def _named(self, top: Mapping[str, Any], key: str, missing_code: str, example: str) -> dict[str, Any]:
         if key not in top:
@@ -104,6 +109,18 @@ class _Reader:
                 domain = Domain.model_validate({key: value for key, value in data.items() if key not in wrong})
             self.init.domains[name] = domain
 
+    def _check_prototypes(self, prototypes: Any) -> None:
+        """Check prototypes by themselves, those too that nothing is based on; what a machine said of one already is told once only."""
+        if prototypes is not None and not isinstance(prototypes, dict):
+            self._say("E101", ("prototypes",), f"'prototypes' must be a mapping of names, not {kind_of(prototypes)}")
+            return
+        for name, written in (prototypes or {}).items():
+            path = ("prototypes", name)
+            if isinstance(written, dict):
+                self._section(Domain, path, self._with_prototype(path, written, name))
+            else:
+                self._say("E101", path, f"prototype {quoted(name)} must be a mapping, not {kind_of(written)}")
+
     def _read_nets(self, nets: Mapping[str, Any]) -> None:
         self.init.net_names = tuple(nets)
         for name, written in nets.items():
@@ -128,10 +145,16 @@ class _Reader:
         self.problems.extend(_from_pydantic(self.document, (*path, *each["loc"]), each) for each in found)
         return None, frozenset(str(each["loc"][0]) for each in found)
 
-    def _with_prototype(self, path: Path, written: dict[str, Any]) -> dict[str, Any]:
-        """Fill in the keys that `written` does not have from what it is based on, and from what that is based on in turn."""
-        data = dict(written)
-        place, base, seen = path, written.get("based-on"), set[str]()
+    def _with_prototype(self, path: Path, written: dict[str, Any], *names: str) -> dict[str, Any]:
+        """Fill in the keys that `written` does not have from what it is based on, and from what that is based on in turn.
+
+        Args:
+            path: of what is filled in.
+            written: its keys.
+            names: of the prototype that it is, none for a machine.
+        """
+        data, seen = dict(written), list(names)
+        place, base = path, written.get("based-on")
         while base is not None:
             source: Path = (*place, "based-on")
             if isinstance(base, str):
@@ -142,24 +165,33 @@ class _Reader:
             elif not isinstance(base, dict):
                 self._say("E101", source, f"'based-on' must be a mapping or the name of a prototype, not {kind_of(base)}")
                 return data
-            for key, value in base.items():
-                if key not in data:
-                    data[key] = value
-                    self.document.inherit((*path, key), (*source, key))
+            missing = [key for key in base if key not in data]
+            self._inherited += sum(size_of(base[key]) for key in missing)
+            if self._inherited > MAX_VALUES:
+                self._say("E007", (*path, "based-on"), f"there are more than {MAX_VALUES:,} values, prototypes followed")
+                return data
+            for key in missing:
+                data[key] = base[key]
+                self.document.inherit((*path, key), (*source, key))
             place, base = source, base.get("based-on")
         return data
 
-    def _prototype(self, place: Path, name: str, seen: set[str]) -> dict[str, Any] | None:
+    def _prototype(self, place: Path, name: str, seen: list[str]) -> dict[str, Any] | None:
         prototypes = self.document.data.get("prototypes")
         known = prototypes if isinstance(prototypes, dict) else {}
         if name in seen:
-            self._say("E107", place, f"prototype {quoted(name)} is based on itself")
+            circle = frozenset(seen[seen.index(name) :])
+            if circle not in self._circles:
+                self._circles.add(circle)
+                self._say("E107", place, f"prototype {quoted(name)} is based on itself")
+        elif len(seen) >= MAX_DEPTH:
+            self._say("E107", place, f"prototypes are based on each other more than {MAX_DEPTH} deep")
         elif name not in known:
             self._say("E107", place, f"there is no prototype {quoted(name)}", nearest(name, known, "prototypes"))
         elif not isinstance(known[name], dict):
             self._say("E101", ("prototypes", name), f"prototype {quoted(name)} must be a mapping, not {kind_of(known[name])}")
         else:
-            seen.add(name)
+            seen.append(name)
             found: dict[str, Any] = known[name]
             return found
         return None

@@ -15,6 +15,9 @@ from .scope import Scope
 _EXAMPLES = {"size": "size: 10G", "path": "path: images/disk.qcow2", "template_name": "template_name: tiny"}
 _NAME_HINT = "up to 63 letters, digits, '.', '_' and '-', the first one a letter or a digit"
 
+MAX_DISKS = 200
+"""Far more than anybody attaches, and fewer than there are names for them: vda to vdzz."""
+
 _OF_TEMPLATES = ("template_name", "template_version", "template_type")
 _OF_IMAGES = ("path", "url", "make_a_copy", "in_place")
 _IDLE = {
@@ -34,6 +37,9 @@ def check_disks(scope: Scope, machine: str, disks: Sequence[Disk], written: Sequ
         disks: as they were read.
         written: as they are in the file.
     """
+    if len(disks) > MAX_DISKS:
+        message = f"machine {quoted(machine)} has {len(disks)} disks, at most {MAX_DISKS} can be attached"
+        yield scope.report("E230", ("domains", machine, "disks", MAX_DISKS), message, "leave some of them out")
     names: dict[str, int] = {}
     devices: dict[str, int] = {}
     for index, (disk, raw) in enumerate(zip(disks, written, strict=True)):

@@ -236,6 +236,42 @@ KEYS = [
     Case("prototype of itself", "E107", "prototypes: {a: {based-on: »a}}\n" + vm("based-on: a")),
     Case("prototype is a word", "E101", "prototypes: {a: »b}\n" + vm("based-on: a")),
     Case("based on a list", "E101", vm("based-on: »[a]")),
+    Case("prototype of itself that nothing is based on", "E107", "prototypes: {a: {based-on: »a}}\n" + vm("vcpu: 1")),
+    Case(
+        "prototypes of each other",
+        "E107",
+        "prototypes: {a: {based-on: b}, b: {based-on: »a}}\n" + vm("based-on: b").replace("b\n", "a\n", 1),
+    ),
+    Case(
+        "prototypes of each other that nothing is based on", "E107", "prototypes: {a: {based-on: b}, b: {based-on: »a}}\n" + vm("vcpu: 1")
+    ),
+    Case("prototypes are a list", "E101", "prototypes: »[a]\n" + vm("vcpu: 1")),
+    Case("unused prototype is nothing", "E101", "prototypes:\n  »a:\n" + vm("vcpu: 1")),
+    Case("fault in an unused prototype", "E101", "prototypes: {a: {vcpu: »many}}\n" + vm("vcpu: 1")),
+    Case("slip in an unused prototype", "E103", "prototypes: {a: {»memori: 512}}\n" + vm("vcpu: 1")),
+    Case(
+        "slip in a disk of an unused prototype",
+        "E103",
+        "prototypes: {a: {disks: [{type: empty, name: a, size: 1G, »divice: vda}]}}\n" + vm("vcpu: 1"),
+    ),
+    Case("unknown prototype of an unused one", "E107", "prototypes: {a: {based-on: »c}}\n" + vm("vcpu: 1")),
+    Case(
+        "prototypes more than deep",
+        "E107",
+        "prototypes:\n  p0: {}\n"
+        + "".join(f"  p{n}: {{based-on: p{n - 1}}}\n" for n in range(1, 65)).replace("p0}", "»p0}")
+        + vm("based-on: p64"),
+    ),
+    Case(
+        "prototypes that multiply",
+        "E007",
+        "prototypes:\n  p: {groups: ["
+        + "a, " * 1000
+        + "a]}\ndomains:\n"
+        + "".join(f"  v{n}: {{nics: [{{net: l}}], based-on: {'»' if n == 199 else ''}p}}\n" for n in range(200))
+        + "nets: {l: {}}\n",
+    ),
+    Case("too many disks", "E230", disk(", ".join(f"{'»' if n == 200 else ''}{{type: empty, size: 1, name: d{n}}}" for n in range(201)))),
     Case("fault in a prototype", "E101", "prototypes: {a: {vcpu: »many}}\n" + vm("based-on: a")),
     Case("fault in a merged mapping", "E101", "x: &x {vcpu: »many}\n" + vm("<<: *x")),
     Case("bridge net with a gateway", "E106", net("type: bridge\n    gw: »192.168.210.1")),
