@@ -22,6 +22,7 @@ from .tasks.facts import InitRequest, read_remains
 from .tasks.looking import LeaseInfo, Looks, TemplateInfo
 from .tasks.power_verbs import PowerVerbs
 from .tasks.preparing import Kit, prepare_init
+from .tasks.reach_verbs import ReachVerbs, SshWay
 from .tasks.runs import Run, RunHandle, Runs, forget_pending, with_workdir
 from .tasks.scope import WaitReady
 from .tasks.snapshot_verbs import SnapshotVerbs
@@ -47,6 +48,7 @@ __all__ = [
     "NetSummary",
     "PlanSummary",
     "RunHandle",
+    "SshWay",
     "TemplateInfo",
     "TemplateSummary",
 ]
@@ -55,7 +57,7 @@ LOST_RACES = 3
 """How often a lost race for a subnet is planned anew."""
 
 
-class Engine(Looks, PowerVerbs, SnapshotVerbs):
+class Engine(Looks, PowerVerbs, ReachVerbs, SnapshotVerbs):
     """Builds, runs and throws away environments. Making one opens nothing and starts nothing."""
 
     def __init__(self, settings: Settings, *, hosts: Hosts | None = None, wait_ready: WaitReady | None = None) -> None:

@@ -40,7 +40,7 @@ def ssh_command(target: SshTarget, proxy_command: tuple[str, ...], words: Sequen
         tty: whether the command gets a terminal.
     """
     argv = ["ssh", "-F", "none", "-t" if tty else "-T"]
-    for name, value in _options(target, proxy_command):
+    for name, value in ssh_options(target, proxy_command):
         argv += ["-o", f"{name}={value}"]
     return [*argv, target.address, "--", remote_command(words)]
 
@@ -69,11 +69,12 @@ def script_of(words: Sequence[str]) -> Path | None:
 
 def ssh_config_block(target: SshTarget, proxy_command: tuple[str, ...]) -> str:
     """Return the lines of an ssh_config for the machine, with which every ssh, scp or rsync finds it by name."""
-    options = [("HostName", target.address), *_options(target, proxy_command)]
+    options = [("HostName", target.address), *ssh_options(target, proxy_command)]
     return "".join([f"Host {target.name}\n", *(f"    {name} {value}\n" for name, value in options)])
 
 
-def _options(target: SshTarget, proxy_command: tuple[str, ...]) -> list[tuple[str, str]]:
+def ssh_options(target: SshTarget, proxy_command: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the options of an OpenSSH client for the machine, their values quoted as in an ssh_config."""
     options = [
         ("User", _quoted(target.user)),
         ("Port", str(target.port)),

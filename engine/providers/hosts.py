@@ -10,6 +10,7 @@ from typing import Protocol
 from ..config import Settings
 from ..context import TaskContext, detached_task
 from ..errors import HostError
+from ..guest.dial import Dialer
 from .base import Provider
 
 
@@ -38,6 +39,10 @@ class Hosts(Protocol):
 
     def peek(self, host: str) -> Provider | None:
         """Connect to a host by name if it is there; None when nothing of ours can be running on it."""
+        ...
+
+    def dialer(self, host: str) -> Dialer:
+        """Return the way to the guests of a host, without connecting to it where that is not needed."""
         ...
 
     def close(self) -> None: ...
@@ -84,6 +89,12 @@ class RealHosts:
     def peek(self, host: str) -> Provider | None:
         return self._get(host, start=False)
 
+    def dialer(self, host: str) -> Dialer:
+        from . import registry
+
+        with detached_task() as ctx:
+            return registry.dialer_of(ctx, registry.resolve(ctx, host), self._settings)
+
     def close(self) -> None:
         with self._lock:
             for provider in self._open.values():
@@ -117,6 +128,9 @@ class OneHost:
 
     def peek(self, host: str) -> Provider | None:
         return self.provider
+
+    def dialer(self, host: str) -> Dialer:
+        return self.provider.dialer()
 
     def close(self) -> None:
         self.provider.close()

@@ -7,6 +7,7 @@ from typing import Protocol, cast
 from ..config import Settings
 from ..context import TaskContext
 from ..errors import ConfigError
+from ..guest.dial import Dialer
 from .base import Provider
 
 PLUGIN_GROUP = "lagotui.providers"
@@ -55,8 +56,29 @@ def open_provider(ctx: TaskContext, host: str, settings: Settings, *, start: boo
     return _opener(host)(ctx, host, settings, start=start)
 
 
+def dialer_of(ctx: TaskContext, host: str, settings: Settings) -> Dialer:
+    """Return the way to the guests of a host; nothing is connected or started where the host's kind already tells it.
+
+    Args:
+        ctx: the task it is for.
+        host: what `resolve` returned.
+        settings: as for `open_provider`.
+    """
+    if _is_libvirt(host):
+        from .libvirt.opening import dialer_of_libvirt
+
+        return dialer_of_libvirt(host)
+    provider = open_provider(ctx, host, settings)
+    assert provider is not None
+    return provider.dialer()
+
+
+def _is_libvirt(host: str) -> bool:
+    return host in (PRIVATE, SYSTEM) or ":" in host
+
+
 def _opener(host: str) -> Opener:
-    if host in (PRIVATE, SYSTEM) or ":" in host:
+    if _is_libvirt(host):
         from .libvirt.opening import open_libvirt
 
         return open_libvirt

@@ -123,8 +123,9 @@ class Looks:
         from ..guest.shell import ssh_command
         from .targets import ssh_target
 
-        dialer = self.kit.hosts.open(self.kit.host_of(env)).dialer()
-        return ssh_command(ssh_target(env, env.machine(machine), self.settings), dialer.proxy_command(), list(words), tty=tty)
+        spec = env.machine(machine)
+        proxy_command = self.kit.dialer(env, spec).proxy_command()
+        return ssh_command(ssh_target(env, spec, self.settings), proxy_command, list(words), tty=tty)
 
     def enter_command(self, env: Prefix | None, words: Sequence[str]) -> list[str]:
         """Return the command line that runs `words` in the network of the guests."""

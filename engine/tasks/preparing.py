@@ -24,6 +24,7 @@ from .scope import RunScope, WaitReady
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..guest.dial import Dialer
     from ..images.catalogue import Catalogue
     from ..images.store import Store
 
@@ -56,6 +57,10 @@ class Kit:
 
     def peek(self, env: Prefix) -> Provider | None:
         return self.hosts.peek(self.host_of(env))
+
+    def dialer(self, env: Prefix, machine: MachineSpec) -> Dialer:
+        """Return the way to a machine; its host need not run."""
+        return self.hosts.dialer(self.host_of(env))
 
     def state(self, env: Prefix, machines: Sequence[str] = ()) -> EnvState:
         """Return an environment as it is now.

@@ -46,6 +46,8 @@ VERBS: Mapping[str, Verb] = {
     "shell": Verb("reaching", "run a command in a machine by ssh, or a shell", "shell alice -- ls -l /"),
     "console": Verb("reaching", "open the serial console of a machine; Ctrl-] leaves it", "console alice"),
     "enter": Verb("reaching", "run a command, or a shell, in the network of the machines", "enter -- ping -c 1 192.168.200.2"),
+    "ssh-config": Verb("sshing", "print what lets ssh, scp and rsync find the machines by name", "ssh-config --output ssh.conf"),
+    "ansible_hosts": Verb("ansible", "print an Ansible inventory, or answer Ansible as a program", "ansible_hosts --keys groups distro"),
     "snapshot": Verb("snapshots", "take a snapshot of every machine, or list what there is", "snapshot before-upgrade"),
     "revert": Verb("snapshots", "put every machine back to a snapshot", "revert before-upgrade"),
     "destroy": Verb("removal", "remove an environment and everything in it", "destroy -y"),
@@ -53,6 +55,8 @@ VERBS: Mapping[str, Verb] = {
     "recover": Verb("removal", "finish or undo what a killed run left half done", "recover"),
     "check": Verb("checking", "say what is wrong with an init file, with line and column", "check LagoInitFile"),
     "schema": Verb("checking", "print the JSON Schema of the init file, for editors", "schema"),
+    "generate-config": Verb("config", "print the settings as a configuration file", "generate-config --verbose"),
+    "completions": Verb("completion", "print the completions of a shell", "completions bash"),
     "template": Verb("templates", "list, fetch, import, publish, prune or build templates", "template pull debian-13"),
 }
 
@@ -62,8 +66,6 @@ LATER = (
     "copy-to-vm",
     "copy-from-vm",
     "deploy",
-    "ansible_hosts",
-    "generate-config",
 )
 """Verbs of the predecessor that are not there yet."""
 

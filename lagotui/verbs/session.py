@@ -96,14 +96,18 @@ class Session:
         return Workdir.find(start or self.settings.workdir_path or Path(), damaged=damaged)
 
     def show(self, data: Any) -> None:
-        """Write the verb's result.
+        """Write the verb's result in the format that is asked for. Raises: as `write`."""
+        self.write(dump(data, self.settings.out_format))
+
+    def write(self, text: str) -> None:
+        """Write the verb's result, which has a format of its own.
 
         Raises:
             BrokenPipeError: nobody reads it any more.
             EngineError: it cannot be written.
         """
         try:
-            self.out.write(dump(data, self.settings.out_format))
+            self.out.write(text)
             self.out.flush()
         except BrokenPipeError:
             raise

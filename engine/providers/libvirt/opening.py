@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from ...config import Settings, xdg_dir
 from ...context import TaskContext
+from ...guest.dial import Dialer, DirectDialer, WorldDialer
 from .accel import probe_accel
 from .hosts import SYSTEM_URI, HostChoice, HostKind, choose_host
-from .private import world_paths
+from .private import WorldPaths, world_paths
 
 if TYPE_CHECKING:
     from .provider import LibvirtProvider
@@ -37,9 +38,14 @@ def open_libvirt(ctx: TaskContext, host: str, settings: Settings, *, start: bool
     return LibvirtProvider(session, choice, probe_accel(settings.accel))
 
 
+def dialer_of_libvirt(host: str) -> Dialer:
+    """Return the way to the guests of a libvirt host, which need not run, and is not asked."""
+    return WorldDialer(str(_world_paths().dial_socket)) if host == HostKind.PRIVATE else DirectDialer()
+
+
 def _is_surely_down(choice: HostChoice) -> bool:
     """Whether there is no private world, seen without loading libvirt: that takes longer than all the rest of a short command."""
-    return choice.kind is HostKind.PRIVATE and not world_paths(xdg_dir("XDG_STATE_HOME", ".local/state", os.environ)).dial_socket.exists()
+    return choice.kind is HostKind.PRIVATE and not _world_paths().dial_socket.exists()
 
 
 def _choice(ctx: TaskContext, host: str, settings: Settings) -> HostChoice:
@@ -53,6 +59,10 @@ def _session(choice: HostChoice) -> Session:
     from .session import Session
 
     if choice.kind is HostKind.PRIVATE:
-        paths = world_paths(xdg_dir("XDG_STATE_HOME", ".local/state", os.environ))
+        paths = _world_paths()
         return Session(paths.uri, paths)
     return Session(choice.uri or SYSTEM_URI)
+
+
+def _world_paths() -> WorldPaths:
+    return world_paths(xdg_dir("XDG_STATE_HOME", ".local/state", os.environ))
