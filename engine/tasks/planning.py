@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..context import TaskContext
@@ -18,12 +19,14 @@ from ..providers.hosts import ChosenHost
 from ..spec import EnvRef, EnvSpec, MachineSpec, MachineStatus
 from ..state import durations
 from ..state.env import EnvState, MachineState, NetState
+from ..state.locks import lock_holder
 from ..state.prefix import Prefix, is_prefix
 from .applying import Prepared, prepare_changes
 from .estimating import capacity, size_facts
 from .facts import InitRequest, read_init_file
 from .preparing import Kit, env_of, init_plan
 from .runner import default_limits
+from .runs import pending_runs
 
 if TYPE_CHECKING:
     from ..images.catalogue import Catalogue
@@ -37,7 +40,16 @@ def plan_summary(kit: Kit, ctx: TaskContext, request: InitRequest) -> PlanSummar
         InitFileError: the file cannot be used.
         EngineError: there is no such template, no subnet is left, an image cannot be used.
     """
-    return _of_existing(kit, ctx, request) if is_prefix(request.prefix) else _of_new(kit, ctx, request)
+    plan = _of_existing(kit, ctx, request) if is_prefix(request.prefix) else _of_new(kit, ctx, request)
+    return replace(plan, notes=(*plan.notes, *_unfinished(request.prefix)))
+
+
+def _unfinished(prefix: Path) -> tuple[str, ...]:
+    """Say what of other runs is on its way, or was left in the middle: the plan is for things as they are at this moment."""
+    holder, left = lock_holder(prefix), pending_runs(prefix)
+    if holder is not None:
+        return (f"'{holder.what}' is at work on it at this moment, and may change this plan",)
+    return tuple(f"{run.sentence}; that may change this plan" for run in left)
 
 
 def _of_new(kit: Kit, ctx: TaskContext, request: InitRequest) -> PlanSummary:

@@ -12,6 +12,7 @@ from engine.plan.destroy import plan_destroy
 from engine.plan.model import Plan
 from engine.plan.running import plan_start, plan_stop
 from engine.plan.snapshots import plan_snapshot
+from engine.state.locks import prefix_lock
 from engine.state.prefix import Prefix
 from engine.tasks.journal import Journal
 from engine.tasks.preparing import prepare_init
@@ -50,6 +51,27 @@ def test_an_init_that_died_is_undone_by_the_next_one(bench: Bench, steps: int) -
     assert prefix.uuid != plan.uuid
     assert pending_runs(prefix.path) == []
     assert [path.name for path in (bench.folder / "subnets").glob("*.lease")] == ["200.lease"]
+
+
+def test_a_plan_tells_of_an_init_that_died(bench: Bench) -> None:
+    die_in(bench, plan_of_init(bench), 3)
+    (note,) = bench.engine.plan(bench.request()).notes
+    assert note.startswith("'init' of ")
+    assert "undone by the next changing verb" in note
+
+
+def test_a_plan_of_an_environment_tells_of_a_run_that_died(bench: Bench) -> None:
+    prefix = bench.up()
+    die_in(bench, plan_stop(bench.engine.state(prefix), ()), 1)
+    (note,) = bench.engine.plan(bench.request()).notes
+    assert note.startswith("'stop' of ")
+
+
+def test_a_plan_tells_of_a_run_that_is_at_work(bench: Bench) -> None:
+    prefix = bench.init()
+    with prefix_lock(prefix.path, "start"):
+        (note,) = bench.engine.plan(bench.request()).notes
+    assert note.startswith("'start' is at work")
 
 
 def test_an_init_that_died_can_be_destroyed(bench: Bench) -> None:
