@@ -19,7 +19,7 @@ from engine.config import load_settings
 from engine.errors import EngineError
 
 from .actions import Scope
-from .bridge import Answered, Bridge, Happened, Refused, RunEnded
+from .bridge import Answered, Bridge, Happened, Refused, RunEnded, heard
 from .exit_codes import ExitCode
 from .foreground import run_in_terminal
 from .keymap import load_keymap
@@ -148,11 +148,10 @@ class LagoTuiApp(App[int]):
 
     # What comes from the bridge ------------------------------------------------------------------------------------
 
-    @on(Happened)
+    @heard(Happened)
     def _take_in(self, message: Happened) -> None:
         changes = self.store.apply(message.events)
-        if self.is_running:  # else the screens are being taken down
-            self._desks()[-1].sync(changes)  # those below draw everything when they come back
+        self._desks()[-1].sync(changes)  # those below draw everything when they come back
         self._follow(changes)
 
     def _follow(self, changes: Changes) -> None:
@@ -165,7 +164,7 @@ class LagoTuiApp(App[int]):
         if isinstance(screen, EnvironmentScreen) and self.store.state.desk(screen.env).gone:
             screen.leave_gone()
 
-    @on(RunEnded)
+    @heard(RunEnded)
     def _run_ended(self, message: RunEnded) -> None:
         request, error = message.request, message.error
         if error is not None:
@@ -177,11 +176,11 @@ class LagoTuiApp(App[int]):
         if request.verb is Verb.UP and isinstance(self.screen, HomeScreen) and self.screen.laid_out:
             self.screen.show_environment(request.env)
 
-    @on(Answered)
+    @heard(Answered)
     def _answer(self, message: Answered) -> None:
         message.then(message.answer)
 
-    @on(Refused)
+    @heard(Refused)
     def _refuse(self, message: Refused) -> None:
         self.notify(message.error.hint, title=message.error.message, severity="error", timeout=12, markup=False)
 

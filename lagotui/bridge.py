@@ -8,21 +8,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from textual import on
 from textual.message import Message
 
 from engine.errors import EngineError, PrefixNotFound
-from engine.events import Event
+from engine.events import Event, MachineChanged, NetChanged
 
 from .runs import RunRequest, Verb
 from .store import EnvEntry, EnvironmentsLoaded, HostLoaded, Loaded, LookFailed, StateLoaded, StatsLoaded
 
 if TYPE_CHECKING:
+    from textual.app import App
+
     from engine.api import Engine, RunHandle
     from engine.state.prefix import Prefix
+
+A = TypeVar("A", bound="App[Any]")
+M = TypeVar("M", bound=Message)
 
 BATCHES_PER_S = 30.0
 EVENTS_PER_MESSAGE = 1000
@@ -64,6 +71,21 @@ class Refused(Message):
     def __init__(self, error: EngineError) -> None:
         super().__init__()
         self.error = error
+
+
+def heard(kind: type[M]) -> Callable[[Callable[[A, M], None]], Callable[[A, M], None]]:
+    """Have a method of the app hear one of the messages above, as long as there are screens: some come in while those are taken down."""
+
+    def decorate(method: Callable[[A, M], None]) -> Callable[[A, M], None]:
+        @on(kind)
+        @wraps(method)
+        def hear(app: A, message: M) -> None:
+            if app.is_running:
+                method(app, message)
+
+        return hear
+
+    return decorate
 
 
 class Bridge:
@@ -112,7 +134,7 @@ class Bridge:
         self._look("environments", "", self._find_environments)
 
     def look_state(self, env: str) -> None:
-        self._look(f"state {env}", env, lambda engine: StateLoaded(env, engine.state(_prefix(env))))
+        self._look(_state_key(env), env, lambda engine: StateLoaded(env, engine.state(_prefix(env))))
 
     def look_host(self, env: str) -> None:
         """Find out what host the environment is on, and have its changes pushed from now on."""
@@ -173,10 +195,17 @@ class Bridge:
     def _read_bus(self) -> None:
         subscription = self.engine().bus.subscribe(since=0)
         for batch in subscription.batches(per_second=BATCHES_PER_S, until=self._closing.is_set):
+            self._outdate_looks(batch)
             for first in range(0, len(batch), EVENTS_PER_MESSAGE):
                 self._post(Happened(batch[first : first + EVENTS_PER_MESSAGE]))
             self._flowing.wait()
         subscription.close()
+
+    def _outdate_looks(self, events: Iterable[Event]) -> None:
+        """Have looks that are going on done once more: what they bring may be from before these events, and is shown after them."""
+        outdated = {_state_key(event.env) for event in events if isinstance(event, MachineChanged | NetChanged)}
+        with self._lock:
+            self._wanted_again |= outdated & self._looking
 
     def _run(self, request: RunRequest) -> None:
         entry: tuple[RunRequest, RunHandle[Any]] | None = None
@@ -257,6 +286,10 @@ def start_run(engine: Engine, request: RunRequest) -> RunHandle[Any]:
             return engine.destroy(env)
         case Verb.RECOVER:
             return engine.recover(env)
+
+
+def _state_key(env: str) -> str:
+    return f"state {env}"
 
 
 def _prefix(env: str) -> Prefix:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import Screen
 from textual.widget import Widget
 
 from ..actions import Scope, actions_of, by_id, key_text
@@ -20,6 +19,7 @@ from ..widgets.bars import KeyBar, TopBar
 from ..widgets.filter_bar import FilterBar
 from ..widgets.table import Table
 from ..widgets.task_pane import TaskPane
+from .closing import ClosingOnce
 
 if TYPE_CHECKING:
     from ..bridge import Bridge
@@ -48,7 +48,7 @@ def bindings_of(*scopes: Scope) -> list[Binding]:
     return bindings
 
 
-class DeskScreen(Screen[None]):
+class DeskScreen(ClosingOnce[None]):
     """A screen with tables, the task tree, a filter and the key bar."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-normal"), (170, "-wide")]  # noqa: RUF012 - the toolkit's own declaration

@@ -16,6 +16,7 @@ from ..present.cells import Column, Line, Row
 from ..widgets.line_list import LineList
 from ..widgets.lines_pane import LinesPane
 from ..widgets.table import Table
+from .closing import ClosingOnce
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ TEXT_WIDTH = 68
 """Cells for a line of text; on narrower screens it is cut, so sentences are short."""
 
 
-class Dialog(ModalScreen[T]):
+class Dialog(ModalScreen[T], ClosingOnce[T]):
     """A box in the middle with a title, some lines, and what the subclass adds."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -15,9 +15,10 @@ from textual.widgets import Input
 from ..actions import Scope
 from ..present.help import help_lines
 from ..widgets.lines_pane import LinesPane
+from .closing import ClosingOnce
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(ModalScreen[None], ClosingOnce[None]):
     """Type to search; Escape closes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

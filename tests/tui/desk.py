@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from lagotui.app import LagoTuiApp
 from lagotui.present.cells import text_of
@@ -16,7 +17,13 @@ from lagotui.widgets.lines_pane import LinesPane
 from lagotui.widgets.table import Table
 from tests.tui.fake_engine import FakeEngine, FakeHandle
 
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
+"""Only a test that fails waits so long."""
+
+ROUNDS = 4
+"""A key goes from the app to a widget, whose message goes to the screen, which changes another widget."""
+
+STEADY_LOOKS = 4
 
 
 @dataclass
@@ -35,8 +42,26 @@ class Desk:
             self.app.bridge.close()
 
     async def press(self, *keys: str) -> None:
+        """Press keys, each when everything that the one before set off is done."""
         assert self.pilot is not None
-        await self.pilot.press(*keys)
+        for key in keys:
+            await self.pilot.press(key)
+            for _ in range(ROUNDS):
+                if not self.app._exit:
+                    await self.pilot._wait_for_screen()
+
+    async def settle(self) -> None:
+        """Wait until the picture stays as it is."""
+        assert self.pilot is not None
+        for field in self.app.screen.query(Input):
+            field.cursor_blink = False
+        pictures: list[str] = []
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + PATIENCE_S
+        while len(pictures) < STEADY_LOOKS or len(set(pictures[-STEADY_LOOKS:])) > 1:
+            assert loop.time() < end_s, "the picture never stood still"
+            await self.pilot.pause()
+            pictures.append(self.app.export_screenshot())
 
     async def until(self, so: Callable[[], object], what: str = "") -> None:
         """Wait until `so()` holds."""
@@ -61,7 +86,8 @@ class Desk:
         await self.until(lambda: self.rows(table), f"rows of {table}")
 
     async def until_screen(self, name: str) -> None:
-        await self.until(lambda: type(self.app.screen).__name__ == name, f"screen {name}")
+        """Wait until a screen is there and takes keys."""
+        await self.until(lambda: type(self.app.screen).__name__ == name and self.app.screen.focused, f"screen {name}")
 
     def rows(self, table: str) -> list[str]:
         """Return the rows of a table as text."""

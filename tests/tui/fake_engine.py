@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -79,7 +80,12 @@ class FakeEngine:
         self.losses_known = threading.Event()
         self.losses_known.set()
         self.watched: list[str] = []
+        self.looks_go_on = threading.Event()
+        self.looks_go_on.set()
+        self.state_looks = 0
         self.stats_calls = 0
+        self.readings_left = sys.maxsize
+        """How often the machines are still measured: a picture is of so many readings, however long it takes to draw."""
         self.closed = False
 
     def environments(self) -> list[KnownEnv]:
@@ -89,10 +95,16 @@ class FakeEngine:
 
     def state(self, env: Prefix) -> EnvState:
         self._look()
-        return self._state(env)
+        state = self._state(env)
+        self.state_looks += 1
+        self.looks_go_on.wait(60)
+        return state
 
     def stats(self, env: Prefix) -> Mapping[str, MachineStats]:
         self._look()
+        if not self.readings_left:
+            return {}
+        self.readings_left -= 1
         self.stats_calls += 1
         return readings(self._state(env), self.stats_calls)
 
@@ -104,7 +116,7 @@ class FakeEngine:
         self.watched.append(str(env.path))
 
     def losses(self, env: Prefix) -> list[str]:
-        self.losses_known.wait(10)
+        self.losses_known.wait(60)
         state = self._state(env)
         return [f"{len(state.machines)} machines with their disks: {', '.join(state.machines)}", f"the folder {env.path}"]
 
@@ -140,6 +152,17 @@ class FakeEngine:
     def publish(self, *events: Event) -> None:
         for event in events:
             self.bus.publish(event)
+
+    def befall(self, env: str, name: str, change: MachineStatus | bool) -> None:
+        """Have a machine get a status, or a network go up or down; as on a real host it is so before anybody is told."""
+        state = self.states[env]
+        if isinstance(change, MachineStatus):
+            machines = {**state.machines, name: replace(state.machines[name], status=change)}
+            self.states[env] = replace(state, machines=machines)
+            self.publish(MachineChanged(env=env, machine=name, status=change.value))
+        else:
+            self.states[env] = replace(state, nets={**state.nets, name: replace(state.nets[name], up=change)})
+            self.publish(NetChanged(env=env, net=name, up=change))
 
     def take_effect(self, handle: FakeHandle) -> None:
         """Do to the environment what the verb does."""

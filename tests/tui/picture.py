@@ -21,6 +21,7 @@ async def draw(picture: Path) -> None:
     """Open an environment in the middle of its work, and draw it."""
     engine = FakeEngine([an_env()], hold=True)
     engine.publish(*a_busy_run())
+    engine.readings_left = READINGS
     with tempfile.TemporaryDirectory() as folder:
         app = LagoTuiApp(lambda: engine, Preferences(Path(folder)), env=WEB, clock=lambda: NOW_S)  # type: ignore[arg-type,return-value]
         async with Desk(app, engine, []).open((120, 40)) as desk:
@@ -29,7 +30,7 @@ async def draw(picture: Path) -> None:
                 app.bridge.look_stats(WEB)
                 await desk.until(lambda count=count: len(app.store.state.desk(WEB).readings.get("db01", ())) >= count)  # type: ignore[misc]
             await desk.until(lambda: app.store.state.desk(WEB).host and app.store.tasks.nodes)
-            await asyncio.sleep(0.4)
+            await desk.settle()
             svg = app.export_screenshot()
     picture.parent.mkdir(exist_ok=True)
     # some programs swallow blanks at the ends of a text, unless they are told not to

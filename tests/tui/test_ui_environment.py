@@ -9,8 +9,9 @@ import pytest
 from textual.widgets import Button
 
 from engine.errors import HostUnreachable, SnapshotError
-from engine.events import EnvChanged, MachineChanged, NetChanged
+from engine.events import EnvChanged
 from engine.spec import MachineStatus
+from lagotui.bridge import Happened
 from lagotui.widgets.table import Table
 from tests.tui.desk import Desk
 from tests.tui.fake_engine import WEB, FakeEngine, an_env
@@ -46,18 +47,19 @@ async def test_details_are_of_the_machine_under_the_cursor(desk: Desk) -> None:
 async def test_a_pushed_change_of_a_machine_shows(desk: Desk) -> None:
     async with desk.open():
         await desk.until_rows("#machines")
-        desk.engine.publish(MachineChanged(env=WEB, machine="web01", status=MachineStatus.CRASHED.value))
+        desk.engine.befall(WEB, "web01", MachineStatus.CRASHED)
         await desk.until(lambda: desk.rows("#machines")[1].startswith("✖ web01 crashed"))
 
 
 async def test_a_pushed_change_of_a_network_shows(desk: Desk) -> None:
     async with desk.open():
         await desk.until_rows("#nets")
-        desk.engine.publish(NetChanged(env=WEB, net="lago", up=False))
+        desk.engine.befall(WEB, "lago", False)
         await desk.until(lambda: desk.rows("#nets")[0].startswith("○ lago"))
 
 
 async def test_load_shows_once_there_are_two_readings(desk: Desk) -> None:
+    desk.engine.readings_left = 2
     async with desk.open():
         await desk.until_rows("#machines")
         for count in (1, 2):
@@ -220,6 +222,36 @@ async def test_an_environment_destroyed_elsewhere_leads_home(desk: Desk) -> None
         desk.engine.states.clear()
         desk.engine.publish(EnvChanged(env=WEB, exists=False))
         await desk.until_screen("HomeScreen")
+
+
+async def test_news_that_come_while_the_screens_are_taken_down_are_let_go(desk: Desk) -> None:
+    async with desk.open():
+        await desk.until_rows("#machines")
+    desk.app._take_in(Happened([EnvChanged(env=WEB, exists=False)]))
+    assert not desk.app.screen_stack
+
+
+async def test_a_screen_that_is_left_twice_closes_none_below_it(desk: Desk) -> None:
+    async with desk.open():
+        await desk.until_rows("#machines")
+        screen = desk.app.screen
+        for _ in range(2):
+            screen.dismiss()
+        await desk.until_screen("HomeScreen")
+
+
+async def test_a_change_during_a_look_outlasts_what_the_look_brings(desk: Desk) -> None:
+    async with desk.open():
+        await desk.until_rows("#machines")
+        desk.engine.looks_go_on.clear()
+        before = desk.engine.state_looks
+        desk.app.bridge.look_state(WEB)
+        await desk.until(lambda: desk.engine.state_looks > before, "a look that has seen the machine run")
+        desk.engine.befall(WEB, "web01", MachineStatus.CRASHED)
+        await desk.until(lambda: desk.rows("#machines")[1].startswith("✖ web01 crashed"))
+        desk.engine.looks_go_on.set()
+        await desk.until(lambda: desk.engine.state_looks > before + 1, "one more look")
+        await desk.until(lambda: desk.rows("#machines")[1].startswith("✖ web01 crashed"))
 
 
 async def test_a_failed_run_says_what_and_the_next_step(open_desk: Open) -> None:

@@ -111,8 +111,7 @@ async def test_the_palette_runs_an_action(desk: Desk) -> None:
         await desk.press("colon")
         await desk.until_screen("CommandPalette")
         await desk.press(*"stop every")
-        assert desk.pilot is not None
-        await desk.pilot.pause(0.3)
+        await desk.until(lambda: not any(worker.is_running for worker in desk.app.workers), "the end of the search")
         await desk.press("down", "enter")
         run = await desk.until_run()
         assert (run.verb, run.env) == ("stop", WEB)

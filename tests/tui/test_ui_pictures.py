@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Button
 
 from tests.tui.desk import Desk
 from tests.tui.fake_engine import CI, WEB, FakeEngine, a_busy_run, an_env
@@ -21,6 +22,7 @@ sizes = pytest.mark.parametrize("size", SIZES, ids=[f"{width}x{height}" for widt
 def a_desk(open_desk: Callable[..., Desk], env: str = WEB) -> Desk:
     engine = FakeEngine([an_env(), an_env(CI, "11bb", down=ALL)], hold=True)
     engine.publish(*a_busy_run())
+    engine.readings_left = READINGS
     return open_desk(engine, env)
 
 
@@ -34,12 +36,14 @@ def ready(desk: Desk, *keys: str, table: str = "#machines", screen: str = "") ->
         for count in range(1, READINGS + 1) if env else ():
             desk.app.bridge.look_stats(env)
             await desk.until(lambda count=count: len(desk.app.store.state.desk(env).readings.get("db01", ())) >= count)  # type: ignore[misc]
-        await desk.until(lambda: all(state.state for state in desk.app.store.state.desks.values()))
+        await desk.until(lambda: all(desk.app.store.state.desk(each).state for each in desk.engine.states))
         await desk.until(lambda: not env or desk.app.store.state.desk(env).host)
         await desk.press(*keys)
         if screen:
             await desk.until_screen(screen)
-        await pilot.pause(0.3)
+        if screen == "ConfirmDialog":
+            await desk.until(lambda: not desk.app.screen.query_one("#yes", Button).disabled)
+        await desk.settle()
 
     return get_ready
 
@@ -75,7 +79,7 @@ def test_themes(snap_compare: Any, open_desk: Callable[..., Desk], theme: str) -
     async def in_theme(pilot: Pilot[Any]) -> None:
         await ready(desk)(pilot)
         desk.app.theme = theme
-        await pilot.pause(0.3)
+        await desk.settle()
 
     assert snap_compare(desk.app, terminal_size=(120, 40), run_before=in_theme)
 
@@ -86,6 +90,6 @@ def test_home_without_environments(snap_compare: Any, open_desk: Callable[..., D
     async def found_none(pilot: Pilot[Any]) -> None:
         desk.pilot = pilot
         await desk.until(lambda: desk.app.store.state.environments == ())
-        await pilot.pause(0.2)
+        await desk.settle()
 
     assert snap_compare(desk.app, terminal_size=(80, 24), run_before=found_none)
