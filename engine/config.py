@@ -71,6 +71,8 @@ class Settings:
     """`auto`, `private`, `system` or a libvirt URI."""
     libvirt_username: str | None = None
     libvirt_password: str | None = None
+    private_outside: str = "auto"
+    """Whether machines of the private host reach outside: `auto`, where slirp4netns is installed, or `no`."""
     accel: str = "auto"
     """`kvm`, `tcg`, or `auto`: kvm where it works."""
     default_vm_type: str = "default"
@@ -153,6 +155,7 @@ _KINDS: Mapping[str, _Kind] = {
     "libvirt_url": _TEXT,
     "libvirt_username": _TEXT,
     "libvirt_password": _TEXT,
+    "private_outside": _choice("auto", "no"),
     "accel": _choice("auto", "kvm", "tcg"),
     "default_vm_type": _TEXT,
     "default_vm_provider": _TEXT,
@@ -167,8 +170,17 @@ _KINDS: Mapping[str, _Kind] = {
 _ALIASES = {"default_root_password": "root_password", "libvirt_user": "libvirt_username"}
 """Options that the predecessor read into nothing."""
 
+_OF_ONE_COMMAND = frozenset({"workdir_path", "prefix_path"})
+"""They say what one command is about, and would only confuse in a file."""
+
 _Layer = dict[tuple[str, str], tuple[str, str]]
 """(section, name) → (value, where it came from)."""
+
+
+def sections() -> Mapping[str, str]:
+    """Return the settings that files may hold, each with the section that it belongs in: `lago` for every verb, or a verb's."""
+    found = {name: kind.section or "lago" for name, kind in _KINDS.items() if name not in _OF_ONE_COMMAND}
+    return dict(sorted(found.items(), key=lambda item: (item[1] != "lago", item[1])))
 
 
 def load_settings(

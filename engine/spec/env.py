@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .machines import MachineSpec
 from .nets import NetSpec
@@ -17,6 +18,10 @@ class EnvRef:
     """Absolute path of the prefix directory."""
     uuid: str
     """32 hex digits."""
+
+    def serial_log(self, machine: str) -> Path:
+        """Return the file that keeps what the serial console of a machine printed since start."""
+        return Path(self.prefix) / "logs" / f"serial-{machine}.log"
 
     def scoped_name(self, name: str) -> str:
         """Return the name of a machine on its host: `763e40cc-vm1`."""

@@ -42,6 +42,7 @@ VERBS: Mapping[str, Verb] = {
     "shutdown": Verb("lifecycle", "ask machines to shut themselves down, or to restart", "shutdown -r alice"),
     "status": Verb("looking", "show the environment: networks, machines, addresses, states", "-f json status"),
     "list": Verb("looking", "list the environments of a workdir", "list"),
+    "logs": Verb("logs", "show what was done, or what a machine printed on its serial console", "logs alice -f"),
     "set-current": Verb("looking", "choose the environment that verbs work on", "set-current other"),
     "shell": Verb("reaching", "run a command in a machine by ssh, or a shell", "shell alice -- ls -l /"),
     "console": Verb("reaching", "open the serial console of a machine; Ctrl-] leaves it", "console alice"),

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import re
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import libvirt
 
-from ...errors import HostRefused, HostUnreachable
+from ...errors import HostUnreachable
 from ...spec import EnvRef
 from .domain import running
 from .refusals import refused
-from .xml_domain import serial_log
 
 WAKE_S = 1.0
 """A reader looks at least this often whether its console was closed."""
 SEND_TIMEOUT_S = 10.0
 SEND_RETRY_S = 0.01
-TAIL_BYTES = 65536
 _WOULD_BLOCK = -2
 _ENDED = libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
-_ESCAPE = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # operating system commands: titles, clipboard
-    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # strings for devices
-    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # control sequences: colours, cursor
-    r"|\x1b[ -/]*[0-~]?"  # the short ones: reset, character sets
-)
 
 
 class LibvirtConsole:
@@ -107,49 +96,3 @@ def open_console(conn: libvirt.virConnect, env: EnvRef, machine: str) -> Libvirt
     except libvirt.libvirtError as error:
         raise refused(f"cannot open the console of machine '{machine}'", error) from error
     return LibvirtConsole(stream)
-
-
-def console_tail(env: EnvRef, machine: str, lines: int) -> list[str]:
-    """Return the last lines that a machine printed since start, harmless to show; [] when it never started.
-
-    Raises:
-        HostRefused: the log is there but not ours to read.
-    """
-    log = serial_log(env, machine)
-    try:
-        data = _last_bytes(log)
-    except FileNotFoundError:
-        return []
-    except PermissionError as error:
-        raise HostRefused(f"cannot read the console log '{log}': it belongs to another user", hint=f"sudo chmod a+r {log}") from error
-    return printable_lines(data)[-lines:] if lines > 0 else []
-
-
-def printable_lines(data: bytes) -> list[str]:
-    """Return console output as lines without control characters: a guest is a stranger, and its output goes to a terminal."""
-    text = _ESCAPE.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
-    shown = (_printable(line) for line in text.split("\n"))
-    return [line for line in shown if line]
-
-
-def _printable(line: str) -> str:
-    last = line.rstrip("\r").rpartition("\r")[2]
-    return "".join(char for char in last.replace("\t", "    ") if char.isprintable()).rstrip()
-
-
-def _last_bytes(log: Path) -> bytes:
-    """Read the end of the log; where a log daemon that runs as root has just rotated it, of the part that is ours."""
-    rotated = log.with_name(f"{log.name}.0")
-    try:
-        return _tail_of(log)
-    except PermissionError:
-        if not rotated.exists():
-            raise
-        return _tail_of(rotated)
-
-
-def _tail_of(log: Path) -> bytes:
-    with log.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - TAIL_BYTES))
-        return file.read()

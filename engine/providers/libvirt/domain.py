@@ -11,7 +11,7 @@ from ...errors import HostRefused, MachineStateError
 from ...spec import EnvRef, MachineSpec, MachineStatus
 from .metadata import domain_uuid, read_tag
 from .refusals import foreign, is_code, refused
-from .xml_domain import Ground, domain_xml, serial_log
+from .xml_domain import Ground, domain_xml
 
 STATUS_OF_STATE = {
     libvirt.VIR_DOMAIN_NOSTATE: MachineStatus.NO_STATE,
@@ -34,7 +34,7 @@ def start_machine(conn: libvirt.virConnect, env: EnvRef, machine: MachineSpec, s
     if find(conn, env, machine.name) is not None:
         return False
     xml = domain_xml(env, machine, seed, ground)
-    _fresh_log(serial_log(env, machine.name))
+    _fresh_log(env.serial_log(machine.name))
     try:
         conn.createXML(xml, 0)
     except libvirt.libvirtError as error:

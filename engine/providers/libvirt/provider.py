@@ -12,6 +12,7 @@ import libvirt
 from ...context import TaskContext
 from ...errors import HostRefused
 from ...guest.dial import Dialer
+from ...guest.serial import serial_tail
 from ...spec import EnvRef, MachineSpec, MachineStatus, NetSpec, NetType
 from ..base import ConsoleStream, DiskOverlay, HostCpu, HostInfo, MachineStats, StatusChange
 from . import capacity, console, domain, net_facts, net_update, network, snapshot, stats
@@ -177,7 +178,7 @@ class LibvirtProvider:
             stream.close()
 
     def console_tail(self, env: EnvRef, machine: str, lines: int) -> list[str]:
-        return console.console_tail(env, machine, lines)
+        return serial_tail(env.serial_log(machine), lines)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 

@@ -17,11 +17,6 @@ BALLOON_PERIOD_S = 5
 """How often the guest tells its memory use; one small message, no measurable cost."""
 
 
-def serial_log(env: EnvRef, machine: str) -> Path:
-    """Return the file that keeps what the serial console printed since start."""
-    return Path(env.prefix) / "logs" / f"serial-{machine}.log"
-
-
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What a machine runs on here."""
@@ -61,7 +56,7 @@ def domain_xml(env: EnvRef, machine: MachineSpec, seed: Path | None, ground: Gro
     add_disks(devices, machine, seed, ground.chains)
     for index in range(len(machine.nics)):
         _add_nic(devices, env, machine, index)
-    _add_serial(devices, serial_log(env, machine.name))
+    _add_serial(devices, env.serial_log(machine.name))
     _add_helpers(devices)
     return etree.tostring(root, pretty_print=True, encoding="unicode")
 

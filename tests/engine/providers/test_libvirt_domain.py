@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import HostRefused, MachineStateError
 from engine.providers.libvirt import domain
-from engine.providers.libvirt.xml_domain import Ground, serial_log
+from engine.providers.libvirt.xml_domain import Ground
 from engine.spec import EnvRef, MachineSpec, MachineStatus
 
 
@@ -72,7 +72,7 @@ def test_tagged_machines_are_found_by_uuid_alone(conn: Any, env: EnvRef, machine
 
 
 def test_start_empties_the_console_log(conn: Any, env: EnvRef, machine: MachineSpec) -> None:
-    log = serial_log(env, "vm0")
+    log = env.serial_log("vm0")
     log.parent.mkdir()
     log.write_text("of the last start")
     Path(f"{log}.0").write_text("of the one before")

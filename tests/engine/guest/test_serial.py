@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.providers.libvirt.console import console_tail, printable_lines
-from engine.providers.libvirt.xml_domain import serial_log
+from engine.guest.serial import printable_lines, serial_tail
 from engine.spec import EnvRef
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> EnvRef:
+    return EnvRef(str(tmp_path), "763e40cc" * 4)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +37,7 @@ def test_hostile_output_becomes_plain_lines(data: bytes, lines: list[str]) -> No
 
 
 def write_log(env: EnvRef, data: bytes) -> Path:
-    log = serial_log(env, "vm0")
+    log = env.serial_log("vm0")
     log.parent.mkdir(exist_ok=True)
     log.write_bytes(data)
     return log
@@ -41,18 +45,18 @@ def write_log(env: EnvRef, data: bytes) -> Path:
 
 def test_tail_is_the_last_lines(env: EnvRef) -> None:
     write_log(env, b"\n".join(b"line %d" % number for number in range(10)))
-    assert console_tail(env, "vm0", 2) == ["line 8", "line 9"]
+    assert serial_tail(env.serial_log("vm0"), 2) == ["line 8", "line 9"]
 
 
 def test_tail_of_a_huge_log_reads_only_its_end(env: EnvRef) -> None:
     write_log(env, b"x" * 5_000_000 + b"\nthe end\n")
-    assert console_tail(env, "vm0", 1) == ["the end"]
+    assert serial_tail(env.serial_log("vm0"), 1) == ["the end"]
 
 
 def test_machine_that_never_started_has_no_tail(env: EnvRef) -> None:
-    assert console_tail(env, "vm0", 5) == []
+    assert serial_tail(env.serial_log("vm0"), 5) == []
 
 
 def test_no_lines_are_none(env: EnvRef) -> None:
     write_log(env, b"one\ntwo\n")
-    assert console_tail(env, "vm0", 0) == []
+    assert serial_tail(env.serial_log("vm0"), 0) == []

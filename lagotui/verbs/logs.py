@@ -1,0 +1,40 @@
+"""logs: what was done with an environment, or what a machine printed on its serial console."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from contextlib import suppress
+
+from ..exit_codes import ExitCode
+from . import Command
+from .session import Session
+
+LINES = 200
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("machine", nargs="?", metavar="VM", help="a machine: its serial console; without it, the log of the environment")
+    parser.add_argument("-n", "--lines", type=int, default=LINES, metavar="N", help=f"how many of the last lines ({LINES})")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
+
+
+def _logs(session: Session, arguments: Namespace) -> int:
+    from engine.tasks.logs import log_follow, log_path, log_tail
+
+    env = session.env(damaged=True)
+    machine: str = arguments.machine or ""
+    _write(session, log_tail(env, machine, arguments.lines))
+    if arguments.follow:
+        with suppress(KeyboardInterrupt):
+            for lines in log_follow(log_path(env, machine)):
+                _write(session, lines)
+    return ExitCode.OK
+
+
+def _write(session: Session, lines: list[str]) -> None:
+    session.out.writelines(f"{line}\n" for line in lines)
+    session.out.flush()
+
+
+COMMANDS: Mapping[str, Command] = {"logs": Command(_logs, _arguments)}
