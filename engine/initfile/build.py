@@ -41,6 +41,7 @@ def _net(name: str, net: Net, raw: Mapping[str, Any], is_management: bool) -> Ne
         dns_records=dict(net.dns_records or {}),
         mtu=net.mtu,
         ipv6=net.ipv6 if has_addresses else None,
+        isolated=net.isolated and has_addresses,
         bridge=net.bridge,
         extra=_extra(net, raw),
     )

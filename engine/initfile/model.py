@@ -265,6 +265,7 @@ class Net(Section):
     dns_records: dict[str, Text] | None = _key("More DNS names of a management net: name → address.", None)
     mtu: Mtu = _key("Largest packet in bytes.", DEFAULT_MTU)
     ipv6: Flag | None = _key("Addresses of IPv6 too: true, false, or on where the host would accept it.", None)
+    isolated: Flag = _key("Nat nets: true keeps guests from everything behind the host.", False)
     main_dns: Any = _generated("Of older files.")
     name: Any = _generated("The net's key.")
     mapping: Any = _generated("Names and addresses of a saved environment.")

@@ -15,7 +15,7 @@ DEFAULT_MTU = 1500
 IPV6_SITE = "fd8f:1391:3a82"
 """The predecessor's unique local prefix; a net's own /64 adds the third octet of its subnet, its decimal digits as they are."""
 
-_KEYS = words("name type gw dhcp management dns_domain_name dns_records mapping dns_forward mtu ipv6 bridge")
+_KEYS = words("name type gw dhcp management dns_domain_name dns_records mapping dns_forward mtu ipv6 isolated bridge")
 
 
 class NetType(StrEnum):
@@ -81,6 +81,8 @@ class NetSpec:
     mtu: int = DEFAULT_MTU
     ipv6: bool | None = None
     """Nat nets only; None: on where the host would accept it."""
+    isolated: bool = False
+    """Nat nets only: guests reach each other and the host, but nothing behind it."""
     bridge: str | None = None
     """Bridge nets only: an existing bridge of the host; None: one of our own, without an uplink."""
     extra: Mapping[str, Json] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class NetSpec:
             "dns_records": dict(self.dns_records) or None,
             "mtu": None if self.mtu == DEFAULT_MTU else self.mtu,
             "ipv6": self.ipv6,
+            "isolated": self.isolated or None,
             "bridge": self.bridge,
         }
         return {
@@ -131,6 +134,7 @@ class NetSpec:
             dns_forward=data.get("dns_forward"),
             mtu=int(data.get("mtu", DEFAULT_MTU)),
             ipv6=data.get("ipv6"),
+            isolated=data.get("isolated") is True,
             bridge=data.get("bridge"),
             extra=beyond(data, _KEYS),
         )

@@ -21,7 +21,7 @@ MIN_MTU_IPV6 = 1280
 NAME_HINT = "up to 63 letters, digits, '.', '_' and '-', the first one a letter or a digit, the last one no '-' or '.'"
 
 _ONLY_WITH_ADDRESSES = ("gw", "dhcp")
-_ONLY_WITH_DNS = ("dns_records", "dns_domain_name", "ipv6")
+_ONLY_WITH_DNS = ("dns_records", "dns_domain_name", "ipv6", "isolated")
 
 
 def check_nets(scope: Scope) -> Iterator[Diagnostic]:

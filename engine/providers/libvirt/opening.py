@@ -30,7 +30,7 @@ def open_libvirt(ctx: TaskContext, host: str, settings: Settings, *, start: bool
         return None
     from .provider import LibvirtProvider
 
-    session = _session(choice)
+    session = _session(choice, settings)
     if start:
         session.connect(ctx)
     elif session.peek() is None:
@@ -55,12 +55,12 @@ def _choice(ctx: TaskContext, host: str, settings: Settings) -> HostChoice:
     return chosen if host in (chosen.kind.value, chosen.uri) else choose_host(ctx, host, ask=lambda _uri, _timeout_s: "")
 
 
-def _session(choice: HostChoice) -> Session:
+def _session(choice: HostChoice, settings: Settings) -> Session:
     from .session import Session
 
     if choice.kind is HostKind.PRIVATE:
         paths = _world_paths()
-        return Session(paths.uri, paths)
+        return Session(paths.uri, paths, outside=settings.private_outside == "auto")
     return Session(choice.uri or SYSTEM_URI)
 
 

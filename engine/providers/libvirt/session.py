@@ -14,6 +14,7 @@ from ...guest.dial import Dialer, DirectDialer, WorldDialer
 from .capacity import ROUTES
 from .connection import CALL_TIMEOUT_S, Connection, HostEvent, Listener
 from .private import World, WorldPaths, end_if_idle, ensure_world, find_world
+from .uplink import attach_uplink
 
 T = TypeVar("T")
 
@@ -21,15 +22,17 @@ T = TypeVar("T")
 class Session:
     """The connection to one libvirt, and the private world behind it where there is one. Thread-safe."""
 
-    def __init__(self, uri: str, paths: WorldPaths | None = None) -> None:
+    def __init__(self, uri: str, paths: WorldPaths | None = None, *, outside: bool = True) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
             uri: of the daemon.
             paths: of the private world that the daemon lives in; None: the daemon is not ours to start.
+            outside: the private world is given a way out.
         """
         self.uri = uri
         self._paths = paths
+        self._outside = outside
         self._lock = threading.RLock()
         self._world: World | None = None
         self._connection: Connection | None = None
@@ -45,11 +48,18 @@ class Session:
         """
         with self._lock:
             found = self.peek()
-            if found is not None:
-                return found
-            if self._paths is not None:
+            if found is None and self._paths is not None:
                 self._world = ensure_world(ctx, self._paths)
-            return self._open()
+            self._attach(ctx, aloud=found is None)
+            return found or self._open()
+
+    def _attach(self, ctx: TaskContext, *, aloud: bool) -> None:
+        """Give the private world its way out, and say what it is without; `aloud` once in its life, when it has just been started."""
+        if self._world is None or not self._outside:
+            return
+        missing = attach_uplink(ctx, self._world)
+        if missing:
+            (ctx.tell if aloud else ctx.log)(f"machines of your private host cannot reach outside: {missing}")
 
     def peek(self) -> Connection | None:
         """Return the connection, None while the private world does not run."""

@@ -41,6 +41,9 @@ BINDS = {"etc": "/etc/libvirt", "varlib": "/var/lib/libvirt", "varlog": "/var/lo
 FRESH = ("etc", "varlib", "varlog")
 """Emptied at every start; varcache stays, so that qemu is probed once."""
 
+RESOLV_CONF = "resolv.conf"
+"""Written by uplink.py from outside."""
+
 QEMU_CONF = """\
 user = "root"
 group = "root"
@@ -237,11 +240,20 @@ def make_mounts(folder: Path, run_folder: Path) -> None:
         ["mount", "--bind", f"/proc/self/fd/{descriptor}", str(RUN)], check=True, pass_fds=[descriptor], timeout=MOUNT_TIMEOUT_S
     )  # by descriptor: the folder itself may be below /run
     os.close(descriptor)
-    if resolver.is_relative_to("/run"):
-        # dnsmasq refuses to start when the folder of the resolver's file is missing
-        resolver.parent.mkdir(parents=True, exist_ok=True)
-        resolver.touch()
+    name_resolver(folder, resolver)
     show_our_interfaces()
+
+
+def name_resolver(folder: Path, known: Path) -> None:
+    """Let dnsmasq ask whom the uplink names, if the world gets one: the host's resolver may listen where only the host can ask it."""
+    shown = folder / "etc" / RESOLV_CONF
+    shown.touch()
+    if known.is_relative_to("/run"):
+        # dnsmasq refuses to start when the folder of the resolver's file is missing
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.touch()
+    if known.is_file():
+        run("mount", "--bind", str(shown), str(known))
 
 
 def name_qemu_user(folder: Path) -> None:

@@ -51,7 +51,8 @@ def network_xml(env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> str:
 def _fill_nat(root: etree._Element, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
     if net.gw is None:
         raise HostRefused(f"net '{net.name}' has no subnet", hint="make the environment anew: lagotui --run destroy, then init")
-    _forward(root)
+    if not net.isolated:
+        _forward(root)
     _own_bridge(root, env, net)
     _names(root, net, nets)
     _addresses(root, net, net.gw)

@@ -283,6 +283,7 @@ KEYS = [
     Case("bridge with a long name", "E214", net("type: bridge\n    bridge: »a-very-long-bridge-name")),
     Case("bridge with a slash", "E214", net("type: bridge\n    bridge: »a/b")),
     Case("IPv6 is a number", "E101", net("ipv6: »6")),
+    Case("isolated is a word", "E101", net("isolated: »wholly")),
     Case("IPv6 with a small mtu", "E106", net("mtu: 1000\n    »ipv6: true")),
     Case("unknown net type", "E104", net("type: »router")),
     Case("dhcp is a yes", "E101", net("dhcp: »true")),

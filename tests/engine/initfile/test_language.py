@@ -43,6 +43,11 @@ def test_ipv6(written: str, ipv6: bool | None) -> None:
     assert net(written).ipv6 is ipv6
 
 
+@pytest.mark.parametrize(("written", "isolated"), [("", False), ("isolated: true", True), ("isolated: no", False)])
+def test_isolated(written: str, isolated: bool) -> None:
+    assert net(written).isolated is isolated
+
+
 def test_dns_records() -> None:
     assert net("management: true, dns_records: {foreman.example.com: 192.168.200.2}").dns_records == {
         "foreman.example.com": "192.168.200.2"

@@ -38,6 +38,11 @@ def test_network_xml_is_accepted_by_libvirt(name: str, conn: Any, env: EnvRef, a
     assert (network.name(), network.UUIDString(), network.isPersistent()) == (env.scoped_net_name(name), network_uuid(env, name), 0)
 
 
+def test_an_isolated_net_forwards_nothing_and_keeps_its_addresses(env: EnvRef, nets: dict[str, NetSpec]) -> None:
+    root = etree.fromstring(network_xml(env, replace(nets["lago"], isolated=True), nets))
+    assert root.find("forward") is None and root.find("ip/dhcp") is not None
+
+
 def test_network_keeps_our_tag(conn: Any, env: EnvRef, nets: dict[str, NetSpec]) -> None:
     network = conn.networkCreateXML(network_xml(env, nets["lago"], nets))
     assert read_tag(network.XMLDesc()) == Tag(env.uuid, env.prefix, "lago")
