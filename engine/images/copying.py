@@ -13,6 +13,7 @@ from pathlib import Path
 from ..context import TaskContext
 from ..errors import DiskFull, EngineError, TemplateError
 from .hashes import Beside, Digests
+from .writing import WriteBehind, write_all
 
 CHUNK_BYTES = 1024 * 1024
 """Bytes between two looks at the cancel flag."""
@@ -44,7 +45,7 @@ def copy_sparse(ctx: TaskContext, source: Path, target: Path, digests: Digests |
         elif digests is None:
             _copy_data(source_fd, target_fd, size, None, meter)
         else:
-            with Beside(digests.update) as beside:
+            with Beside(*digests.lanes()) as beside:
                 _copy_data(source_fd, target_fd, size, beside, meter)
         os.fsync(target_fd)
 
@@ -121,8 +122,10 @@ def _clone(source_fd: int, target_fd: int) -> bool:
 
 def _copy_data(source_fd: int, target_fd: int, size: int, digests: Beside | None, meter: _Meter) -> None:
     os.ftruncate(target_fd, size)
+    behind = WriteBehind(target_fd)
     for offset, length, is_hole in _pieces(source_fd, size):
         meter.at(offset)
+        behind.at(offset)
         if is_hole:
             if digests is not None:
                 digests.put(_ZEROS if length == CHUNK_BYTES else _ZEROS[:length])
@@ -130,7 +133,7 @@ def _copy_data(source_fd: int, target_fd: int, size: int, digests: Beside | None
             continue
         else:
             data = _read(source_fd, offset, length)
-            _write(target_fd, offset, data)
+            write_all(target_fd, data, offset)
             if digests is not None:
                 digests.put(data)
     meter.at(size)
@@ -196,16 +199,8 @@ def _read(fd: int, offset: int, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def _write(fd: int, offset: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(fd, rest, offset)
-        rest = rest[written:]
-        offset += written
-
-
 def _digest(fd: int, size: int, digests: Digests, meter: _Meter) -> None:
-    with Beside(digests.update) as beside:
+    with Beside(*digests.lanes()) as beside:
         for offset in range(0, size, CHUNK_BYTES):
             meter.at(offset)
             beside.put(_read(fd, offset, min(CHUNK_BYTES, size - offset)))

@@ -16,11 +16,16 @@ from pathlib import Path
 from ..context import TaskContext
 from ..errors import HashMismatch, TemplateError
 from ..state.atomic import write_json
+from .copying import created
 from .hashes import Beside, Checksum, Digests
-from .unpacking import UNPACK_BYTES, ImageWriter, NotPacked, Unpacker, write_all
+from .unpacking import unpacking
 from .web import DEFAULT_LIMITS, Answer, Head, Limits, WebTrouble, get, pauses, shown
+from .writing import WriteBehind, write_all
+from .xz import NotPacked
 
 PROGRESS_PERIOD_S = 0.1
+KEPT_PIECE_BYTES = 4 * 1024 * 1024
+"""Read at once of what an earlier try left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ class _Transfer:
 
     def _try(self) -> Digests:
         """Fetch what is missing, then look at the whole. What is there already is hashed while the server is asked for the rest."""
-        with self._asked() as answer, _unpacking(self) as (image, take), Beside(take) as beside:
+        with self._asked() as answer, _taking(self) as (image, beside):
             head = answer.head()
             self._settle(head)
             for piece in self._kept():
@@ -189,7 +194,7 @@ class _Transfer:
         offset = 0
         while offset < self.done:
             self.ctx.raise_if_cancelled()
-            piece = os.pread(self.fd, min(UNPACK_BYTES, self.done - offset), offset)
+            piece = os.pread(self.fd, min(KEPT_PIECE_BYTES, self.done - offset), offset)
             if not piece:
                 raise TemplateError(f"'{self.part}' became shorter while it was read", hint="run the same command again")
             yield piece
@@ -198,9 +203,11 @@ class _Transfer:
     def _receive(self, answer: Answer, beside: Beside) -> None:
         total = self.mark.total if self.mark is not None else None
         self.meter.begin(self.done, total)
+        behind = WriteBehind(self.fd, self.done)
         for chunk in answer.chunks():
             write_all(self.fd, chunk, self.done)
             self.done += len(chunk)
+            behind.at(self.done)
             beside.put(chunk)
             self.meter.at(self.done)
         if total is not None and self.done != total:
@@ -209,48 +216,21 @@ class _Transfer:
 
 
 @contextmanager
-def _unpacking(transfer: _Transfer) -> Iterator[tuple[Digests, _Take]]:
-    """Yield the digests of the image, and what takes the bytes that come in; a new one for each try, fed from the first byte."""
+def _taking(transfer: _Transfer) -> Iterator[tuple[Digests, Beside]]:
+    """Yield the digests of the image, and what takes the bytes that come in; new ones for each try, fed from the first byte."""
     wanted = transfer.wanted
     image = Digests({"sha1"} | {checksum.algorithm for checksum in wanted.image} | _same(wanted))
-    transfer.sent = image if not wanted.packed else Digests({checksum.algorithm for checksum in wanted.sent})
     if not wanted.packed:
-        yield image, _Take(transfer.ctx, image)
+        transfer.sent = image
+        with Beside(*image.lanes()) as beside:
+            yield image, beside
         return
-    what, limit = f"'{shown(wanted.url)}'", _limit(wanted)
+    transfer.sent = Digests({checksum.algorithm for checksum in wanted.sent})
     transfer.out.unlink(missing_ok=True)
-    fd = os.open(transfer.out, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        take = _Take(transfer.ctx, transfer.sent, Unpacker(what), ImageWriter(fd, image, limit, what))
-        yield image, take
-        take.finish()
-    except BaseException:
-        transfer.out.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(fd)
-
-
-@dataclass(slots=True)
-class _Take:
-    """Runs on the digests' thread."""
-
-    ctx: TaskContext
-    sent: Digests
-    unpacker: Unpacker | None = None
-    writer: ImageWriter | None = None
-
-    def __call__(self, chunk: bytes) -> None:
-        self.sent.update(chunk)
-        if self.unpacker is not None and self.writer is not None:
-            for piece in self.unpacker.feed(chunk):
-                self.ctx.raise_if_cancelled()
-                self.writer.take(piece)
-
-    def finish(self) -> None:
-        if self.unpacker is not None and self.writer is not None:
-            self.unpacker.finish()
-            self.writer.finish()
+    with created(transfer.out) as fd, unpacking(transfer.ctx, fd, image, _limit(wanted), f"'{shown(wanted.url)}'") as unpacks:
+        with Beside(unpacks.feed, *transfer.sent.lanes()) as beside:
+            yield image, beside
+        unpacks.finish()
 
 
 class _RateMeter:

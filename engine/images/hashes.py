@@ -96,9 +96,9 @@ class Digests:
     def __init__(self, algorithms: set[str]) -> None:
         self._running = {name: hashlib.new(name, usedforsecurity=False) for name in sorted(algorithms)}
 
-    def update(self, data: bytes | memoryview) -> None:
-        for digest in self._running.values():
-            digest.update(data)
+    def lanes(self) -> tuple[Callable[[bytes], object], ...]:
+        """Return what takes the bytes for each algorithm; they may run side by side."""
+        return tuple(digest.update for digest in self._running.values())
 
     def result(self, algorithm: str) -> str:
         return self._running[algorithm].hexdigest()
@@ -112,18 +112,21 @@ class Digests:
 
 
 class Beside:
-    """Hands pieces to a function on another thread, in order, so that the caller can go on reading and writing."""
+    """Hands pieces to functions, each on a thread of its own and in order, so that the caller can go on reading and writing."""
 
-    def __init__(self, take: Callable[[bytes], object]) -> None:
-        self._take = take
-        self._thread = ThreadPoolExecutor(1, "digest")
-        self._waiting: deque[Future[object]] = deque()
+    def __init__(self, *takes: Callable[[bytes], object]) -> None:
+        self._lanes = tuple((take, ThreadPoolExecutor(1, "beside")) for take in takes)
+        self._waiting: deque[tuple[Future[object], ...]] = deque()
 
     def put(self, piece: bytes) -> None:
-        """Hand a piece over; waits while too many are ahead, and raises what the function raised on an earlier one."""
+        """Hand a piece over; waits while too many are ahead, and raises what a function raised on an earlier one."""
         if len(self._waiting) >= PIECES_AHEAD:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._take, piece))
+            self._await_first()
+        self._waiting.append(tuple(thread.submit(take, piece) for take, thread in self._lanes))
+
+    def _await_first(self) -> None:
+        for future in self._waiting.popleft():
+            future.result()
 
     def __enter__(self) -> Self:
         return self
@@ -131,9 +134,10 @@ class Beside:
     def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
         try:
             while kind is None and self._waiting:
-                self._waiting.popleft().result()
+                self._await_first()
         finally:
-            self._thread.shutdown(cancel_futures=True)
+            for _, thread in self._lanes:
+                thread.shutdown(cancel_futures=True)
 
 
 def promised(image: Path) -> tuple[Checksum, ...]:

@@ -11,15 +11,16 @@ from ..context import TaskContext
 from ..errors import TemplateError
 from ..spec import Json
 from .catalogue import LOCAL
-from .copying import copy_sparse, digest_file
+from .copying import copy_sparse
 from .disks import probe
 from .hashes import SIDECARS, Checksum, Digests, promised
 from .looking_inside import look_inside
 from .repository import TemplateRef, require_name
 from .sources import Fetched, HttpImage, read_metadata
 from .store import Store
-from .unpacking import XZ_MAGIC, unpack_file
+from .unpacking import unpack_file
 from .web import is_web, shown
+from .xz import MAGIC
 
 SECTOR_BYTES = 512
 
@@ -118,13 +119,12 @@ class _Brought:
         beside = any(path.with_name(path.name + suffix).is_file() for suffix in SIDECARS)
         expected = (given,) if given is not None else promised(path) if beside else ()
         metadata = read_metadata(path.with_name(path.name + ".metadata"))
-        algorithms = {checksum.algorithm for checksum in expected} | {"sha1"}
-        digests = Digests(algorithms)
+        algorithms = {checksum.algorithm for checksum in expected}
+        digests = Digests(algorithms | {"sha1"})
         if _is_xz(path):
             of_file = Digests(algorithms)
-            digest_file(ctx, path, of_file)
+            unpack_file(ctx, path, out, of_file, digests)
             of_file.verify(expected, f"image '{path}'")
-            unpack_file(ctx, path, out, digests)
         else:
             copy_sparse(ctx, path, out, digests)
             digests.verify(expected, f"image '{path}'")
@@ -160,7 +160,7 @@ def _given(text: str) -> Checksum | None:
 
 def _is_xz(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(len(XZ_MAGIC)) == XZ_MAGIC
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def _next(version: str) -> str:

@@ -15,8 +15,8 @@ from ..spec import Json
 from .copying import copy_sparse
 from .download import Wanted, download, forget
 from .hashes import SIDECARS, Checksum, Digests, listed, promised
-from .unpacking import NotXz
 from .web import DEFAULT_LIMITS, Limits, NotThere, content_length, read_text, require_web_file, shown
+from .xz import NotXz
 
 PLUGIN_GROUP = "lagotui.template_sources"
 """Entry points: type of a source → a `SourceType`."""

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bus, headless, machines, screen
+from tests.benchmarks import bus, headless, machines, screen, templates
 from tests.benchmarks.measure import Figure, Place
 
 BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
     "status": machines.measure_status,
     "bus": bus.measure,
     "screen": screen.measure,
+    "templates": templates.measure,
 }
 
 
