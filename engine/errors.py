@@ -30,7 +30,11 @@ EngineError                     exit 2: the user can do something about it
 │   ├── SshTimeout
 │   ├── NotReady                what the init file's `ready` asks for did not come in time
 │   ├── SshRefused
-│   └── HostKeyChanged
+│   ├── HostKeyChanged
+│   ├── CopyFailed              files that could not be copied to or from a machine
+│   │   └── PathNotFound        what should be copied is not there
+│   ├── DeployFailed            a deploy script ended with an error
+│   └── ServiceFailed           a service of a machine is not there, or did not do as told
 ├── CommandFailed               an external command exited non-zero
 ├── GuestfsError                a disk image could not be looked into or changed from outside
 │   ├── GuestfsMissing          libguestfs, or a kernel for it, is not there
@@ -186,6 +190,22 @@ class SshRefused(GuestError):
 
 class HostKeyChanged(GuestError):
     """The machine shows another host key than the one we gave it."""
+
+
+class CopyFailed(GuestError):
+    """Files could not be copied to or from a machine; the message names them."""
+
+
+class PathNotFound(CopyFailed):
+    """What should be copied, or the folder that it should go to, is not there."""
+
+
+class DeployFailed(GuestError):
+    """A deploy script ended with an error; the message names machine and script and has its last lines."""
+
+
+class ServiceFailed(GuestError):
+    """A service of a machine is not there, or did not do as it was told."""
 
 
 class CommandFailed(EngineError):

@@ -22,6 +22,9 @@ from .shell import SshTarget
 
 T = TypeVar("T")
 
+Hear = Callable[[bytes, bool], None]
+"""Gets output as it comes, and whether it is of stderr."""
+
 CANCEL_POLL_S = 0.03
 """The time that a cancel takes to reach a wait."""
 IDLE_POLL_S = (0.002, 0.05)
@@ -46,6 +49,10 @@ class CommandStatus:
 
 class NotAnswering(GuestError):
     """Nobody serves ssh there, or not yet, or the connection broke."""
+
+
+class ChannelRefused(GuestError):
+    """The machine is logged in to, but does not do what a channel is for."""
 
 
 def connect(ctx: TaskContext, target: SshTarget, dialer: Dialer, timeout_s: float) -> paramiko.Transport:
@@ -106,8 +113,26 @@ def log_in(ctx: TaskContext, target: SshTarget, guest: socket.socket, timeout_s:
     return client
 
 
-def run(ctx: TaskContext, client: paramiko.Transport, command: str, stdin: bytes = b"", timeout_s: float = 60.0) -> CommandStatus:
+def run(
+    ctx: TaskContext,
+    client: paramiko.Transport,
+    command: str,
+    stdin: bytes = b"",
+    timeout_s: float = 60.0,
+    *,
+    hear: Hear | None = None,
+    watch: Callable[[], None] | None = None,
+) -> CommandStatus:
     """Run a command line in the machine's shell, to its end.
+
+    Args:
+        ctx: the task it belongs to.
+        client: logged in.
+        command: for the shell.
+        stdin: of the command.
+        timeout_s: for all of it.
+        hear: gets what it prints as it comes; the status then carries nothing of it.
+        watch: called while nothing comes; raises when nothing will.
 
     Raises:
         GuestError: it took too long, or the connection broke.
@@ -118,15 +143,44 @@ def run(ctx: TaskContext, client: paramiko.Transport, command: str, stdin: bytes
     def start() -> paramiko.Channel:
         channel = client.open_session(timeout=timeout_s)
         channel.settimeout(timeout_s)
-        channel.exec_command(command)
+        channel.exec_command(command.encode(errors="surrogateescape"))
         return channel
 
     try:
         channel = _interruptible(ctx, start, paramiko.Channel.close)
         with contextlib.closing(channel):
-            return _pump(ctx, channel, command, stdin, deadline_s)
+            return _pump(ctx, _Talk(channel, command, deadline_s, hear, watch), stdin)
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise NotAnswering(f"the connection broke while '{command}' ran: {_reason(error)}") from error
+
+
+def open_channel(
+    ctx: TaskContext, client: paramiko.Transport, begin: Callable[[paramiko.Channel], None], timeout_s: float
+) -> paramiko.Channel:
+    """Open a channel and begin something on it: a command, a subsystem.
+
+    Raises:
+        NotAnswering: the connection broke.
+        ChannelRefused: the machine does not do that.
+        Cancelled: the user asked to stop.
+    """
+
+    def start() -> paramiko.Channel:
+        channel = client.open_session(timeout=timeout_s)
+        channel.settimeout(timeout_s)
+        try:
+            begin(channel)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    try:
+        return _interruptible(ctx, start, paramiko.Channel.close)
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        if not client.is_active():
+            raise NotAnswering(f"the connection broke: {_reason(error)}") from error
+        raise ChannelRefused(_reason(error)) from error
 
 
 def hang_up(client: paramiko.Transport) -> None:
@@ -210,37 +264,58 @@ def _await(ctx: TaskContext, target: SshTarget, client: paramiko.Transport, even
         raise _not_answering(target, _reason(error) if error else f"it closed the connection before we could {what}")
 
 
-def _pump(ctx: TaskContext, channel: paramiko.Channel, command: str, stdin: bytes, deadline_s: float) -> CommandStatus:
-    out, err, rest = bytearray(), bytearray(), _feed(channel, stdin)
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """One running command."""
+
+    channel: paramiko.Channel
+    command: str
+    deadline_s: float
+    hear: Hear | None
+    watch: Callable[[], None] | None
+
+    def look_around(self) -> None:
+        if self.watch is not None:
+            self.watch()
+        if time.monotonic() > self.deadline_s:
+            raise GuestError(f"'{self.command}' did not end in time")
+
+
+def _pump(ctx: TaskContext, talk: _Talk, stdin: bytes) -> CommandStatus:
+    channel, out, err = talk.channel, bytearray(), bytearray()
+    hear = talk.hear or (lambda data, is_err: (err if is_err else out).extend(data))
+    rest = _feed(channel, memoryview(stdin))
     idle_s = IDLE_POLL_S[0]
     while True:
-        before = len(out), len(err), len(rest)
+        left = len(rest)
+        moved = False
         while channel.recv_ready() and (data := channel.recv(BUFFER_BYTES)):
-            out += data
+            hear(data, False)
+            moved = True
         while channel.recv_stderr_ready() and (data := channel.recv_stderr(BUFFER_BYTES)):
-            err += data
+            hear(data, True)
+            moved = True
         if rest and channel.send_ready():
             rest = _feed(channel, rest)
-        moved = before != (len(out), len(err), len(rest))
+        moved = moved or left != len(rest)
         if not moved and channel.exit_status_ready() and (channel.eof_received or channel.closed):
             return _status(channel, bytes(out), bytes(err))
-        if time.monotonic() > deadline_s:
-            raise GuestError(f"'{command}' did not end in time")
+        talk.look_around()
         idle_s = IDLE_POLL_S[0] if moved else min(idle_s * 1.2, IDLE_POLL_S[1])
         ctx.sleep(0 if moved else idle_s)
 
 
-def _feed(channel: paramiko.Channel, rest: bytes) -> bytes:
+def _feed(channel: paramiko.Channel, rest: memoryview) -> memoryview:
     """Send some of the command's stdin, and its end after the last byte; return what is left."""
     try:
         if rest:
-            rest = rest[channel.send(rest[:BUFFER_BYTES]) :]
+            rest = rest[channel.send(rest[:BUFFER_BYTES].tobytes()) :]
         if not rest:
             channel.shutdown_write()
     except OSError:
         if not channel.closed:
             raise
-        return b""  # the command ended without reading it all
+        return rest[:0]  # the command ended without reading it all
     return rest
 
 

@@ -55,7 +55,12 @@ class Sshd:
 
     folder: Path
     program: str
-    port: int
+    place: socket.socket
+    """Holds the port for it: others of this machine look for free ones, too."""
+
+    @property
+    def port(self) -> int:
+        return int(self.place.getsockname()[1])
 
     @property
     def target(self) -> SshTarget:
@@ -68,23 +73,24 @@ class Sshd:
     def take_keys(self) -> None:
         (self.folder / "authorized_keys").write_text((self.folder / "id_rsa.pub").read_text())
 
-    def start(self) -> subprocess.Popen[bytes]:
-        (self.folder / "sshd_config").write_text(CONFIG.format(port=self.port, folder=self.folder))
+    def start(self, sftp: bool = False) -> subprocess.Popen[bytes]:
+        more = "Subsystem sftp internal-sftp\n" if sftp else ""
+        (self.folder / "sshd_config").write_text(CONFIG.format(port=self.port, folder=self.folder) + more)
         return subprocess.Popen([self.program, "-D", "-e", "-f", self.folder / "sshd_config"], stderr=subprocess.DEVNULL)
 
     @contextmanager
-    def running(self) -> Iterator[Self]:
+    def running(self, sftp: bool = False) -> Iterator[Self]:
         """Run the server while the block runs."""
-        process = self.start()
+        process = self.start(sftp)
         try:
             self.wait()
             yield self
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
     def wait(self) -> None:
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + 60
         while time.monotonic() < deadline_s:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
@@ -96,8 +102,9 @@ class Sshd:
 
 
 @pytest.fixture(scope="session")
-def make_sshd(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Sshd]:
+def make_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Sshd]]:
     """Make the folder of a server, and a free port; the server itself is not started."""
+    places: list[socket.socket] = []
     program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         pytest.skip("no sshd here: install openssh-server")
@@ -106,7 +113,8 @@ def make_sshd(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Sshd]:
     client, host = make_keypair(), make_host_key(NAME)
 
     def make() -> Sshd:
-        server = Sshd(tmp_path_factory.mktemp("sshd"), program, free_port())
+        places.append(free_place())
+        server = Sshd(tmp_path_factory.mktemp("sshd"), program, places[-1])
         for name, content in (("host_key", host.private_pem), ("id_rsa", client.private_pem)):
             (server.folder / name).write_bytes(content)
             (server.folder / name).chmod(0o600)
@@ -115,7 +123,9 @@ def make_sshd(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Sshd]:
         remember_host_key(server.folder / "known_hosts", (NAME, "127.0.0.1"), host.public_line)
         return server
 
-    return make
+    yield make
+    for place in places:
+        place.close()
 
 
 @pytest.fixture(scope="session")
@@ -134,15 +144,18 @@ def target(shared_sshd: Sshd, tmp_path: Path) -> SshTarget:
     return replace(shared_sshd.target, known_hosts=known_hosts)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_place() -> socket.socket:
+    """Return a socket that has a port, and neither listens nor keeps a server from doing so."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    return place
 
 
 @pytest.fixture
-def unused_port() -> int:
-    return free_port()
+def unused_port() -> Iterator[int]:
+    with free_place() as place:
+        yield int(place.getsockname()[1])
 
 
 @pytest.fixture
@@ -176,6 +189,6 @@ def serve() -> Iterator[Callable[[bytes, bool], int]]:
     for listener in listeners:
         listener.shutdown(socket.SHUT_RDWR)
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     for each in (*listeners, *kept):
         each.close()
