@@ -22,10 +22,11 @@ def guest() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+def closed_port() -> Iterator[int]:
+    """A port that stays closed, and nobody else's."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def world(tmp_path: Path) -> Iterator[WorldDialer]:
     thread.start()
     yield WorldDialer(str(path))
     listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(60)
     listener.close()
 
 
@@ -64,7 +65,7 @@ def greet(guest: socket.socket, connection: socket.socket) -> bytes:
 
 
 def test_a_direct_connection_is_blocking(guest: socket.socket) -> None:
-    with DirectDialer().connect("127.0.0.1", port_of(guest), 5) as connection:
+    with DirectDialer().connect("127.0.0.1", port_of(guest), 60) as connection:
         assert connection.gettimeout() is None
 
 
@@ -73,22 +74,22 @@ def test_a_direct_host_needs_no_proxy_command() -> None:
 
 
 def test_a_world_hands_over_a_connected_socket(world: WorldDialer, guest: socket.socket) -> None:
-    assert greet(guest, world.connect("127.0.0.1", port_of(guest), 5)) == b"hello"
+    assert greet(guest, world.connect("127.0.0.1", port_of(guest), 60)) == b"hello"
 
 
 def test_a_connection_out_of_a_world_is_blocking(world: WorldDialer, guest: socket.socket) -> None:
-    with world.connect("127.0.0.1", port_of(guest), 5) as connection:
+    with world.connect("127.0.0.1", port_of(guest), 60) as connection:
         assert connection.gettimeout() is None
 
 
 def test_a_refusal_in_a_world_is_the_error_of_connect(world: WorldDialer, closed_port: int) -> None:
     with pytest.raises(ConnectionRefusedError):
-        world.connect("127.0.0.1", closed_port, 5)
+        world.connect("127.0.0.1", closed_port, 60)
 
 
 def test_nonsense_is_an_os_error(world: WorldDialer) -> None:
     with pytest.raises(OSError):
-        world.connect("127.0.0.1", 70000, 5)
+        world.connect("127.0.0.1", 70000, 60)
 
 
 @pytest.mark.parametrize("left", [True, False], ids=["dead socket", "no socket"])
@@ -97,7 +98,7 @@ def test_a_world_that_is_gone_is_said_so(tmp_path: Path, left: bool) -> None:
     if left:
         world_init.listen(path).close()
     with pytest.raises(ConnectionError, match="is gone"):
-        WorldDialer(str(path)).connect("127.0.0.1", 22, 5)
+        WorldDialer(str(path)).connect("127.0.0.1", 22, 60)
 
 
 def test_the_proxy_command_carries_bytes_through_pipes(world: WorldDialer, guest: socket.socket) -> None:
@@ -116,14 +117,14 @@ def test_the_proxy_command_carries_bytes_through_pipes(world: WorldDialer, guest
 def test_the_proxy_command_hands_the_connection_to_openssh(world: WorldDialer, guest: socket.socket) -> None:
     ours, its_stdout = socket.socketpair()
     with ours, its_stdout:
-        ours.settimeout(10)
-        assert subprocess.run(program(world, port_of(guest)), stdout=its_stdout, timeout=20).returncode == 0
+        ours.settimeout(60)
+        assert subprocess.run(program(world, port_of(guest)), stdout=its_stdout, timeout=60).returncode == 0
         _byte, descriptors, _flags, _address = socket.recv_fds(ours, 1, 1)
         assert greet(guest, socket.socket(fileno=descriptors[0])) == b"hello"
 
 
 def test_the_proxy_command_says_why_it_cannot_connect(world: WorldDialer, closed_port: int) -> None:
-    done = subprocess.run(program(world, closed_port), capture_output=True, text=True, timeout=20)
+    done = subprocess.run(program(world, closed_port), capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, f"cannot connect to 127.0.0.1 port {closed_port}: Connection refused\n")
 
 

@@ -42,7 +42,7 @@ def paths(tmp_path: Path) -> WorldPaths:
 
 def start_without_namespaces(ctx: TaskContext, paths: WorldPaths, facts: WorldFacts = FINE) -> None:
     """Try to start a world where the command that makes namespaces always fails."""
-    ensure_world(ctx, paths, 10, namespaces=[sys.executable, "-c", "raise SystemExit('no namespaces here')"], facts=lambda: facts).close()
+    ensure_world(ctx, paths, 60, namespaces=[sys.executable, "-c", "raise SystemExit('no namespaces here')"], facts=lambda: facts).close()
 
 
 def test_a_world_lives_in_the_state_folder() -> None:

@@ -7,8 +7,10 @@ import json
 import os
 import pty
 import signal
+import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +72,7 @@ def test_a_signal_cancels_and_rolls_back(signum: signal.Signals, code: int, lago
 
 def _signal_and_wait(ctx: TaskContext, signum: signal.Signals) -> None:
     os.kill(os.getpid(), signum)
-    ctx.sleep(20)
+    ctx.sleep(60)
 
 
 def test_a_second_signal_is_told_that_the_roll_back_goes_on(made: Lago) -> None:
@@ -84,10 +86,12 @@ def test_a_second_signal_is_told_that_the_roll_back_goes_on(made: Lago) -> None:
         while not ctx.token.wait(0.01):
             pass
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(0.5)  # a step that cannot be interrupted at once
+        while "still rolling back" not in stderr.getvalue():  # a step that cannot be interrupted at once
+            threading.Event().wait(0.01)
         ctx.raise_if_cancelled()
 
     made.wait_ready = wait_ready
+    stderr: Any = sys.stderr
     outcome = made("up")
     assert outcome.code == 130
     assert "Ctrl-C: still rolling back" in outcome.err

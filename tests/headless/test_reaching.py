@@ -92,7 +92,7 @@ def test_the_console_carries_bytes_both_ways_until_it_is_left() -> None:
     machine.sendall(b"file\r\n")
     assert os.read(screen, 10) == b"file\r\n"
     os.write(user, b"\x1d")
-    session.join(5)
+    session.join(60)
     assert not session.is_alive()
     assert termios.tcgetattr(terminal) == before
     for each in (user, terminal, screen, output):

@@ -24,7 +24,7 @@ def shell(tmp_path: Path) -> Shell:
     def run(line: str) -> subprocess.CompletedProcess[str]:
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(REPO), "LAGO_LIBVIRT_URL": "private"}
         lago = f"lago() {{ '{sys.executable}' -m lagotui --run \"$@\"; }}; "
-        return subprocess.run(["sh", "-c", lago + line], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30)
+        return subprocess.run(["sh", "-c", lago + line], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
 
     return run
 

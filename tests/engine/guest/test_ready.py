@@ -59,10 +59,8 @@ def test_it_is_waited_for(ctx: TaskContext) -> None:
     assert lines[:2] == ["line 0", "line 1"]
 
 
-def test_what_is_known_is_said_when_the_time_is_over(ctx: TaskContext, port: int) -> None:
-    closed = socket.create_server(("127.0.0.1", 0))
-    number = closed.getsockname()[1]
-    closed.close()
+def test_what_is_known_is_said_when_the_time_is_over(ctx: TaskContext, unused_port: int) -> None:
+    number = unused_port
     with pytest.raises(NotReady) as late:
         wait_ready(ctx, Readiness(tcp=number, timeout_s=0), probes("Kernel panic"))
     assert f"port {number}: Connection refused" in late.value.message

@@ -28,7 +28,9 @@ from engine.images.web import Limits
 from tests.engine.images.web_server import Handler, Served
 
 MIB = 1024 * 1024
-QUICK = Limits(connect_s=0.5, silence_s=0.3, slow_s=0.3, slow_bytes_per_s=10_000, text_s=2.0, tries=3, pause_s=0.01, image_bytes=8 * MIB)
+PATIENT = Limits(tries=3, pause_s=0.01, image_bytes=8 * MIB)
+QUICK = replace(PATIENT, connect_s=0.5, silence_s=0.3, slow_s=0.3, slow_bytes_per_s=10_000)
+"""For servers that are too slow: a good one may be so, too, on a busy machine."""
 IMAGE = random.Random(1).randbytes(3 * MIB + 512)
 
 
@@ -42,7 +44,7 @@ def fetch(ctx: TaskContext, store: Store, web: Served) -> Callable[..., Path]:
     """Fetch an image of the server into the store."""
 
     def fetch(path: str = "disk.img", **options: Any) -> Path:
-        image = HttpImage(web.url(path), **{"limits": QUICK, "may_be_packed": False, **options})
+        image = HttpImage(web.url(path), **{"limits": PATIENT, "may_be_packed": False, **options})
         return store.fetch(ctx, TemplateRef("web", "disk", "1", 0.0, image))
 
     return fetch
@@ -314,7 +316,7 @@ def test_a_silent_server_is_told(web: Served, fetch: Callable[..., Path]) -> Non
     web.add("disk.img", IMAGE)
     web.behave["/disk.img"] = Handler.hang
     with pytest.raises(TemplateError, match=r"disk.img'.*(silent|does not answer)"):
-        fetch()
+        fetch(limits=QUICK)
 
 
 def test_a_server_that_goes_silent_in_the_middle_is_told(web: Served, fetch: Callable[..., Path], store: Store) -> None:
@@ -327,7 +329,7 @@ def test_a_server_that_goes_silent_in_the_middle_is_told(web: Served, fetch: Cal
 
     web.behave["/disk.img"] = behave
     with pytest.raises(TemplateError, match=r"disk.img'.*(silent|does not answer)"):
-        fetch()
+        fetch(limits=QUICK)
     assert names(store) == HALF
 
 
@@ -341,7 +343,7 @@ def test_a_trickle_is_told(web: Served, fetch: Callable[..., Path]) -> None:
 
     web.behave["/disk.img"] = behave
     with pytest.raises(TemplateError, match="comes too slowly"):
-        fetch()
+        fetch(limits=QUICK)
 
 
 def test_a_sidecar_that_never_ends_is_told(web: Served, fetch: Callable[..., Path]) -> None:
@@ -404,11 +406,11 @@ def test_nothing_goes_from_https_to_http() -> None:
 
 def test_a_refused_connection_is_told(ctx: TaskContext, store: Store) -> None:
     with pytest.raises(TemplateError, match=r"127.0.0.1:1/x.sha256' cannot be fetched: Connection refused"):
-        store.fetch(ctx, TemplateRef("web", "disk", "1", 0.0, HttpImage("http://127.0.0.1:1/x", limits=QUICK, may_be_packed=False)))
+        store.fetch(ctx, TemplateRef("web", "disk", "1", 0.0, HttpImage("http://127.0.0.1:1/x", limits=PATIENT, may_be_packed=False)))
 
 
 def test_a_password_in_the_address_is_not_shown(ctx: TaskContext, store: Store) -> None:
-    image = HttpImage("http://me:secret@127.0.0.1:1/x", limits=QUICK)
+    image = HttpImage("http://me:secret@127.0.0.1:1/x", limits=PATIENT)
     with pytest.raises(TemplateError) as caught:
         store.fetch(ctx, TemplateRef("web", "disk", "1", 0.0, image))
     assert "secret" not in str(caught.value)
@@ -443,11 +445,11 @@ def test_a_cancel_works_at_once(web: Served, fetch: Callable[..., Path], store: 
         handler.hang()
 
     web.behave["/disk.img"] = behave
-    threading.Thread(target=lambda: (begun.wait(5), token.cancel()), daemon=True).start()
+    threading.Thread(target=lambda: (begun.wait(60), token.cancel()), daemon=True).start()
     started_s = time.monotonic()
     with pytest.raises(Cancelled):
-        fetch(limits=replace(QUICK, silence_s=30.0, slow_s=30.0))
-    assert time.monotonic() - started_s < 1.0
+        fetch(limits=PATIENT)
+    assert time.monotonic() - started_s < PATIENT.silence_s / 2
 
 
 DIE = """

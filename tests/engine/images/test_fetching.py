@@ -32,7 +32,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{http.server_address[1]}"
         http.shutdown()
-        thread.join(5)
+        thread.join(60)
 
 
 def sha256_of(path: Path) -> str:

@@ -133,7 +133,7 @@ def test_two_at_once_both_get_in(request_of: Make, tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert set(load_repository(str(tmp_path / "mine" / "repo.metadata")).templates) == {"t0", "t1", "t2", "t3"}
 
 

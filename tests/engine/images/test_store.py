@@ -192,14 +192,14 @@ def test_a_wrong_hash_keeps_nothing(ctx: TaskContext, store: Store, add_template
 
 def test_an_image_that_stands_on_another_file_keeps_nothing(ctx: TaskContext, store: Store, add_template: Add, qcow2: Path) -> None:
     stranger = qcow2.with_name("stranger")
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", stranger, "8M"], check=True, timeout=30)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", stranger, "8M"], check=True, timeout=60)
     with pytest.raises(TemplateError, match=r"template 'el7' of 'here' stands on another file \('/etc/passwd'\)"):
         store.fetch(ctx, ref_of(add_template("el7", stranger.read_bytes())))
     assert names(store) == ["here:el7:1.lock"]
 
 
 def test_a_cancel_keeps_nothing(ctx: TaskContext, token: CancelToken, store: Store, slow: SlowSource, slow_ref: TemplateRef) -> None:
-    threading.Thread(target=lambda: (slow.begun.wait(5), token.cancel()), daemon=True).start()
+    threading.Thread(target=lambda: (slow.begun.wait(60), token.cancel()), daemon=True).start()
     with pytest.raises(Cancelled):
         store.fetch(ctx, slow_ref)
     assert names(store) == ["repo:slow:1.lock"]
@@ -212,10 +212,10 @@ def test_two_that_want_one_image_fetch_it_once(
     threads = [threading.Thread(target=lambda c=c: paths.append(store.fetch(c, slow_ref))) for c in (ctx, other_ctx)]
     for thread in threads:
         thread.start()
-    slow.begun.wait(5)
+    slow.begun.wait(60)
     slow.let.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert (paths, slow.calls) == ([store.path_of(slow_ref)] * 2, [1])
 
 
@@ -224,17 +224,17 @@ def test_whoever_waits_for_another_fetch_can_be_cancelled(
 ) -> None:
     first = threading.Thread(target=store.fetch, args=(other_ctx, slow_ref))
     first.start()
-    slow.begun.wait(5)
+    slow.begun.wait(60)
     threading.Timer(0.1, token.cancel).start()
     with pytest.raises(Cancelled):
         store.fetch(ctx, slow_ref)
     slow.let.set()
-    first.join(10)
+    first.join(60)
     assert store.has(slow_ref)
 
 
 def test_what_a_killed_run_left_is_cleared_away(ctx: TaskContext, store: Store, slow: SlowSource, slow_ref: TemplateRef) -> None:
-    killed = subprocess.run([sys.executable, "-c", DIE, store.root], timeout=30, check=False, env=environment())
+    killed = subprocess.run([sys.executable, "-c", DIE, store.root], timeout=60, check=False, env=environment())
     assert killed.returncode == -signal.SIGKILL
     assert names(store) == [".repo:slow:1.tmp.partial", "repo:slow:1.lock", "repo:slow:1.tmp"]
     slow.let.set()

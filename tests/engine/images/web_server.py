@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
     def hang(self) -> None:
         """Say nothing until the test is over."""
         self.wfile.flush()
-        self.served.ending.wait(30)
+        self.served.ending.wait(120)
         self.close_connection = True
 
     def _start(self, etag: str) -> int:

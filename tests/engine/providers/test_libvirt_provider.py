@@ -22,7 +22,7 @@ from engine.providers.libvirt.session import Session
 from engine.spec import EnvRef, MachineSpec, MachineStatus, NetSpec, NetType
 
 TEST_URI = "test:///default"
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class TestAccel(AccelChoice):

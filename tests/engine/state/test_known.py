@@ -71,7 +71,7 @@ def test_many_register_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert len(known_environments()) == 10
 

@@ -148,7 +148,7 @@ def test_of_many_claims_at_once_one_wins(store: LeaseStore, tmp_path: Path) -> N
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert sorted(outcomes) == ["lost"] * 7 + ["won"]
 

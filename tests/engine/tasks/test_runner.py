@@ -84,7 +84,7 @@ def test_a_step_waits_for_those_it_comes_after(tmp_path: Path) -> None:
 
 
 def test_independent_steps_run_side_by_side(tmp_path: Path) -> None:
-    both_there = threading.Barrier(2, timeout=20)
+    both_there = threading.Barrier(2, timeout=60)
     world = World(on_start=lambda ctx, name: both_there.wait() and None)
     run(tmp_path, world, step("a"), step("b"))
     assert sorted(world.happened) == ["+a", "+b"]
@@ -94,10 +94,12 @@ def test_no_more_steps_share_a_resource_than_its_limit(tmp_path: Path) -> None:
     inside: list[str] = []
     most: list[int] = []
 
+    two_there = threading.Barrier(2, timeout=60)
+
     def watch(ctx: TaskContext, name: str) -> None:
         inside.append(name)
         most.append(len(inside))
-        ctx.sleep(0.01)
+        two_there.wait()
         inside.remove(name)
 
     limits = dict.fromkeys(Resource, 2)
@@ -121,9 +123,13 @@ def test_a_failed_take_back_is_said_and_left_to_recover(tmp_path: Path) -> None:
 
 
 def test_a_cancel_stops_running_steps_and_takes_them_back(tmp_path: Path) -> None:
-    world = World(on_start=lambda ctx, name: ctx.sleep(60))
+    def cancelled_while_it_sleeps(ctx: TaskContext, name: str) -> None:
+        threading.Timer(0.05, ctx.token.cancel).start()
+        ctx.sleep(60)
+
+    world = World(on_start=cancelled_while_it_sleeps)
     with pytest.raises(Cancelled):
-        run(tmp_path, world, step("a"), token_hook=lambda token: threading.Timer(0.1, token.cancel).start())
+        run(tmp_path, world, step("a"))
     assert world.happened == ["-a"]
 
 
