@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bus, headless, machines, screen, templates
+from tests.benchmarks import bus, headless, machines, planning, screen, templates
 from tests.benchmarks.measure import Figure, Place
 
 BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
     "boot": machines.measure_boot,
     "status": machines.measure_status,
     "bus": bus.measure,
+    "plan": planning.measure,
     "screen": screen.measure,
     "templates": templates.measure,
 }
