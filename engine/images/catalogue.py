@@ -26,6 +26,9 @@ LOCAL = "local"
 TINY_VERSION = "1"
 """Rises when the builder makes another image, so that a store with the old one gets the new one too."""
 
+DEBIAN_VERSION = "1"
+"""As TINY_VERSION. Which release of Debian it is depends on the machine that builds it; the image's metadata says so."""
+
 STARTER = Path(__file__).with_name("starter") / "repo.json"
 """Cloud images of the distributions, at their publishers."""
 
@@ -37,10 +40,7 @@ class TinyImage:
     def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
         from .tiny import build_tiny
 
-        metadata = build_tiny(ctx, out, cache_home() / "tiny")
-        digests = Digests({"sha1"})
-        digest_file(ctx, out, digests)
-        return Fetched(metadata, digests.result("sha1"))
+        return _hashed(ctx, out, build_tiny(ctx, out, cache_home() / "tiny"))
 
     def metadata(self) -> Mapping[str, Json]:
         from .tiny import METADATA
@@ -52,6 +52,33 @@ class TinyImage:
 
     def size(self, ctx: TaskContext) -> int | None:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class DebianImage:
+    """Debian, installed here from packages, on first use."""
+
+    def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
+        from .debian import build_debian
+
+        return _hashed(ctx, out, build_debian(ctx, out, cache_home() / "debian"))
+
+    def metadata(self) -> Mapping[str, Json]:
+        from .debian import METADATA
+
+        return METADATA
+
+    def known(self) -> Mapping[str, Json]:
+        return self.metadata()
+
+    def size(self, ctx: TaskContext) -> int | None:
+        return None
+
+
+def _hashed(ctx: TaskContext, image: Path, metadata: Mapping[str, Json]) -> Fetched:
+    digests = Digests({"sha1"})
+    digest_file(ctx, image, digests)
+    return Fetched(metadata, digests.result("sha1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +154,8 @@ def load_catalogue(repo_path: str = "", repos: Path | None = None, store: Path |
 def _built_in() -> Repository:
     starter = load_repository(str(STARTER))
     tiny = TemplateRef(BUILT_IN, "tiny", TINY_VERSION, 0.0, TinyImage())
-    return Repository(BUILT_IN, "the built-in catalogue", {**starter.templates, "tiny": (tiny,)}, starter.aliases)
+    debian = TemplateRef(BUILT_IN, "debian", DEBIAN_VERSION, 0.0, DebianImage())
+    return Repository(BUILT_IN, "the built-in catalogue", {**starter.templates, "tiny": (tiny,), "debian": (debian,)}, starter.aliases)
 
 
 def _imported(store: Store) -> Repository:

@@ -15,16 +15,9 @@ from ..process import run
 MIB = 2**20
 SECTOR_BYTES = 512
 
-DISK_MIB = 256
 BOOT_START_MIB = 1
 BOOT_SLACK_MIB = 2
 """Room in the boot partition beyond its files, for the FAT itself and for the boot loader."""
-
-ROOT_LABEL = "tinyroot"
-"""The initramfs finds the root file system by it."""
-
-ROOT_UUID = "7a1e7075-0000-4000-8000-74696e797274"
-"""The same in every image, as is the hash seed: the same packages make the same bytes."""
 
 TOOL_TIMEOUT_S = 120.0
 
@@ -40,19 +33,46 @@ class Partition:
     bootable: bool = False
 
 
-def write_disk(ctx: TaskContext, tools: Mapping[str, str], boot_files: Iterable[Path], root: Path, image: Path, *, at_s: int) -> None:
-    """Write a raw, sparse disk image: MBR, FAT with syslinux and `boot_files`, ext4 with what is under `root`, owned by root."""
+@dataclass(frozen=True, slots=True)
+class DiskLayout:
+    disk_mib: int
+    root_label: str
+    """Eight characters: the initramfs finds the root file system by it."""
+    root_uuid: str
+    """The same in every image, as is the hash seed: the same packages make the same bytes."""
+    inodes: int | None = None
+    """None: as many as mke2fs thinks right."""
+
+
+TINY = DiskLayout(256, "tinyroot", "7a1e7075-0000-4000-8000-74696e797274")
+
+
+def write_disk(
+    ctx: TaskContext,
+    tools: Mapping[str, str],
+    boot_files: Iterable[Path],
+    root: Path,
+    image: Path,
+    *,
+    at_s: int,
+    layout: DiskLayout = TINY,
+    owners: Mapping[str, tuple[int, int]] | None = None,
+) -> None:
+    """Write a raw, sparse disk image: MBR, FAT with syslinux and `boot_files`, ext4 with what is under `root`.
+
+    Everything belongs to root, but for the paths in `owners`, which have a user and a group.
+    """
     files = list(boot_files)
     boot_mib = sum(-(-file.stat().st_size // MIB) for file in files) + BOOT_SLACK_MIB
     root_start_mib = BOOT_START_MIB + boot_mib
     boot = Partition(BOOT_START_MIB, boot_mib, _FAT16_LBA, bootable=True)
-    system = Partition(root_start_mib, DISK_MIB - root_start_mib, _LINUX)
+    system = Partition(root_start_mib, layout.disk_mib - root_start_mib, _LINUX)
     with image.open("wb") as disk:
         disk.write(master_boot_record(Path(tools["mbr.bin"]).read_bytes(), (boot, system)))
-        disk.truncate(DISK_MIB * MIB)
+        disk.truncate(layout.disk_mib * MIB)
     _write_boot_partition(ctx, tools, image, boot, files, at_s)
     root_image = image.with_suffix(".root")
-    _write_root_file_system(ctx, tools, root, root_image, system.size_mib, at_s)
+    _write_root_file_system(ctx, tools, root, root_image, system.size_mib, at_s, layout, owners or {})
     _copy_into(root_image, image, root_start_mib * MIB)
     root_image.unlink()
 
@@ -94,43 +114,42 @@ def _write_boot_partition(ctx: TaskContext, tools: Mapping[str, str], image: Pat
     run(ctx, install, timeout_s=TOOL_TIMEOUT_S, env={**environment, "PATH": search_path})
 
 
-def _write_root_file_system(ctx: TaskContext, tools: Mapping[str, str], root: Path, image: Path, size_mib: int, at_s: int) -> None:
+def _write_root_file_system(
+    ctx: TaskContext,
+    tools: Mapping[str, str],
+    root: Path,
+    image: Path,
+    size_mib: int,
+    at_s: int,
+    layout: DiskLayout,
+    owners: Mapping[str, tuple[int, int]],
+) -> None:
     features = "^metadata_csum_seed,^orphan_file,^64bit"
-    layout = ["-b", "4096", "-I", "256", "-J", "size=4", "-m", "0", "-L", ROOT_LABEL, "-U", ROOT_UUID]
-    extended = f"root_owner=0:0,nodiscard,hash_seed={ROOT_UUID},lazy_itable_init=0"
+    geometry = ["-b", "4096", "-I", "256", "-J", "size=4", "-m", "0", "-L", layout.root_label, "-U", layout.root_uuid]
+    geometry += ["-N", str(layout.inodes)] if layout.inodes else []
+    extended = f"root_owner=0:0,nodiscard,hash_seed={layout.root_uuid},lazy_itable_init=0"
     environment = {"E2FSPROGS_FAKE_TIME": str(at_s), "SOURCE_DATE_EPOCH": str(at_s)}
     image.unlink(missing_ok=True)
-    make: list[str | Path] = [
-        tools["mke2fs"],
-        "-q",
-        "-t",
-        "ext4",
-        "-O",
-        features,
-        *layout,
-        "-E",
-        extended,
-        "-d",
-        root,
-        image,
-        f"{size_mib}M",
-    ]
-    run(ctx, make, timeout_s=TOOL_TIMEOUT_S, env=environment)
-    commands = inode_commands(root, at_s).encode()
+    make: list[str | Path] = [tools["mke2fs"], "-q", "-t", "ext4", "-O", features, *geometry, "-E", extended, "-d", root]
+    run(ctx, [*make, image, f"{size_mib}M"], timeout_s=TOOL_TIMEOUT_S, env=environment)
+    commands = inode_commands(root, at_s, owners).encode()
     edited = run(ctx, [tools["debugfs"], "-w", "-f", "-", image], timeout_s=TOOL_TIMEOUT_S, stdin=commands, env=environment)
     complaints = [line for line in edited.stderr.decode(errors="replace").splitlines() if not line.startswith("debugfs ")]
     if complaints:  # it exits 0 whatever happened
         raise TemplateBuildFailed(f"debugfs cannot give the guest's files to root: {complaints[0]}")
 
 
-def inode_commands(root: Path, at_s: int) -> str:
-    """Return debugfs commands that give everything under `root` to root: mke2fs copies the builder's own ids.
+def inode_commands(root: Path, at_s: int, owners: Mapping[str, tuple[int, int]] | None = None) -> str:
+    """Return debugfs commands that give everything under `root` to its owner, else to root: mke2fs copies the builder's own ids.
 
     It also copies the time of the last change, which no one can set in a source tree.
     """
     paths = ["/", *sorted(f"/{path.relative_to(root)}" for path in root.rglob("*"))]
-    fields = ("uid 0", "gid 0", f"ctime @{at_s}")
-    return "".join(f'set_inode_field "{path}" {field}\n' for path in paths for field in fields)
+    lines = []
+    for path in paths:
+        uid, gid = (owners or {}).get(path, (0, 0))
+        lines += [f'set_inode_field "{path}" {field}\n' for field in (f"uid {uid}", f"gid {gid}", f"ctime @{at_s}")]
+    return "".join(lines)
 
 
 def _copy_into(source: Path, target: Path, offset: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +42,13 @@ class Package:
         return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
 
 
-def fetch_packages(ctx: TaskContext, tools: Mapping[str, str], cache: Path) -> list[Path]:
-    """Return the package files of the guest, downloading those that `cache` does not have yet.
+def fetch_packages(ctx: TaskContext, tools: Mapping[str, str], cache: Path, programs: Sequence[str] = PROGRAMS) -> list[Path]:
+    """Return the package files of a guest: of its programs and of a kernel, downloading those that `cache` does not have yet.
 
     Raises:
         TemplateBuildFailed: apt does not know a package, or cannot download it.
     """
-    packages = resolve(ctx, tools)
+    packages = resolve(ctx, tools, programs)
     cache.mkdir(parents=True, exist_ok=True)
     absent = [package for package in packages if not _in_cache(package, cache)]
     if absent:
@@ -65,13 +65,13 @@ def unpack(ctx: TaskContext, tools: Mapping[str, str], files: Iterable[Path], tr
         run(ctx, [tools["dpkg-deb"], "-x", file, tree], timeout_s=UNPACK_TIMEOUT_S)
 
 
-def resolve(ctx: TaskContext, tools: Mapping[str, str]) -> list[Package]:
+def resolve(ctx: TaskContext, tools: Mapping[str, str], programs: Sequence[str] = PROGRAMS) -> list[Package]:
     """Return the guest's programs, its kernel, and the libraries that they depend on."""
     kernels = [package for package in _show(ctx, tools, KERNELS).values() if package.architecture == ARCHITECTURE]
     images = [name for kernel in kernels for group in kernel.depends for name in group if name.startswith("linux-image-")]
     if not images:
         raise TemplateBuildFailed(f"apt knows no kernel for virtual machines: no '{KERNELS[0]}'", hint=_UPDATE_HINT)
-    roots = (*PROGRAMS, images[0])
+    roots = (*programs, images[0])
     known = _show(ctx, tools, roots)
     for name in roots:
         if name not in known:
