@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> Iterator[WorldDialer]:
     """The dialer of a world whose dial server runs here, in a thread."""
     path = tmp_path / "d.sock"
     listener = world_init.listen(path)
-    server = world_init.DialServer(listener, path, world_init.Daemons())
+    server = world_init.DialServer(listener, world_init.Daemons())
 
     def serve() -> None:
         with suppress(OSError):

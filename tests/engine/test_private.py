@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +16,10 @@ import pytest
 from engine.bus import Bus
 from engine.context import TaskContext
 from engine.errors import WorldUnavailable
-from engine.providers.libvirt.private import WorldPaths, ensure_world, find_world, world_paths
+from engine.providers.libvirt import world_init
+from engine.providers.libvirt.private import ensure_world, find_world
 from engine.providers.libvirt.world_facts import WorldFacts, explain, missing_programs
+from engine.providers.libvirt.world_folders import WorldPaths, world_paths
 
 FINE = WorldFacts(
     user="ann",
@@ -86,6 +91,45 @@ def test_its_folders_are_the_users_alone(ctx: TaskContext, paths: WorldPaths) ->
     with pytest.raises(WorldUnavailable):
         start_without_namespaces(ctx, paths)
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in (paths.folder, paths.run)} == {0o700}
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> WorldPaths:
+    """A world whose own folder has too long a path for sockets."""
+    (tmp_path / "tmp").mkdir()
+    return world_paths(tmp_path / ("x" * 90), tmp_path / "tmp")
+
+
+def test_a_start_removes_the_sockets_of_dead_worlds_only(ctx: TaskContext, short: WorldPaths) -> None:
+    user = os.geteuid()
+    dead, alive, another = (short.tmp / name for name in (f"lagotui-{user}-{'0' * 12}", f"lagotui-{user}-{'1' * 12}", f"lagotui-{user}-x"))
+    for folder in (dead, alive, another):
+        folder.mkdir()
+    (dead / "dial.sock").touch()
+    held = world_init.claim(alive)
+    with pytest.raises(WorldUnavailable):
+        start_without_namespaces(ctx, short)
+    os.close(held)
+    assert (dead.exists(), alive.exists(), another.exists()) == (False, True, True)
+
+
+def test_a_start_that_fails_leaves_no_sockets_in_tmp(ctx: TaskContext, short: WorldPaths) -> None:
+    with pytest.raises(WorldUnavailable):
+        start_without_namespaces(ctx, short)
+    assert list(short.tmp.iterdir()) == []
+
+
+def test_a_folder_that_an_ending_world_removes_is_made_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ending = world_init.claim(run)
+    claimed: list[int] = []
+    starting = threading.Thread(target=lambda: claimed.append(world_init.claim(run)))
+    starting.start()
+    shutil.rmtree(run)
+    os.close(ending)
+    starting.join(60)
+    assert os.path.samestat(os.fstat(claimed[0]), run.stat())
+    os.close(claimed[0])
 
 
 def test_a_start_that_fails_says_the_last_words_of_its_log(ctx: TaskContext, paths: WorldPaths) -> None:

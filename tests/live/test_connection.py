@@ -16,8 +16,9 @@ from engine.bus import Bus
 from engine.context import TaskContext
 from engine.errors import HostUnreachable
 from engine.providers.libvirt.connection import Connection, HostEvent, HostEventKind
-from engine.providers.libvirt.private import World, end_world, ensure_world, world_paths
+from engine.providers.libvirt.private import World, end_world, ensure_world
 from engine.providers.libvirt.world_facts import gather_facts
+from engine.providers.libvirt.world_folders import world_paths
 
 pytestmark = pytest.mark.live
 

@@ -17,9 +17,9 @@ from engine.errors import HostRefused
 from engine.events import TaskLog
 from engine.providers.libvirt.accel import probe_accel
 from engine.providers.libvirt.hosts import HostChoice, HostKind
-from engine.providers.libvirt.private import world_paths
 from engine.providers.libvirt.provider import LibvirtProvider
 from engine.providers.libvirt.session import Session
+from engine.providers.libvirt.world_folders import world_paths
 from engine.spec import EnvRef, NetSpec
 
 ADVERTISE = str(Path(__file__).with_name("advertise.py"))

@@ -26,9 +26,9 @@ from engine.guest.seed import Seed, write_seed
 from engine.providers.base import DiskOverlay, StatusChange
 from engine.providers.libvirt.accel import probe_accel
 from engine.providers.libvirt.hosts import SYSTEM_URI, HostChoice, HostKind
-from engine.providers.libvirt.private import world_paths
 from engine.providers.libvirt.provider import LibvirtProvider
 from engine.providers.libvirt.session import Session
+from engine.providers.libvirt.world_folders import world_paths
 from engine.spec import DhcpRange, DiskSpec, DiskType, EnvRef, MachineSpec, MachineStatus, NetSpec, NetType, NicSpec, stable_mac
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]

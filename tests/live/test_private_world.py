@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import libvirt
 import pytest
@@ -18,8 +19,9 @@ import pytest
 from engine.bus import Bus
 from engine.context import TaskContext
 from engine.errors import Cancelled
-from engine.providers.libvirt.private import World, WorldPaths, end_if_idle, end_world, ensure_world, find_world, world_paths
+from engine.providers.libvirt.private import World, end_if_idle, end_world, ensure_world, find_world
 from engine.providers.libvirt.world_facts import gather_facts
+from engine.providers.libvirt.world_folders import WorldPaths, world_paths
 
 pytestmark = pytest.mark.live
 
@@ -33,7 +35,8 @@ from pathlib import Path
 from engine.bus import Bus
 from engine.context import TaskContext
 from engine.errors import Cancelled
-from engine.providers.libvirt.private import ensure_world, world_paths
+from engine.providers.libvirt.private import ensure_world
+from engine.providers.libvirt.world_folders import world_paths
 with TaskContext.root(Bus(), "start", run_id="r") as ctx:
     world = ensure_world(ctx, world_paths(Path(sys.argv[1])))
     sys.stdout.write(f"{world.pid}\\n")
@@ -201,7 +204,32 @@ def test_a_world_that_nobody_uses_ends_itself(paths: WorldPaths, ctx: TaskContex
     with ensure_world(ctx, paths) as world:
         process = os.pidfd_open(world.pid)
     with os.fdopen(process):
-        assert select.select([process], [], [], 30)[0]
+        assert select.select([process], [], [], 120)[0]
+
+
+@pytest.fixture
+def short(tmp_path: Path, paths: WorldPaths) -> Iterator[WorldPaths]:
+    """A world whose sockets are in another folder, since the path of its own is too long."""
+    with TemporaryDirectory(prefix="lt-", dir="/tmp") as tmp:
+        yield world_paths(tmp_path / ("x" * 90), Path(tmp))
+
+
+def test_a_world_that_is_asked_to_end_leaves_no_sockets(short: WorldPaths, ctx: TaskContext) -> None:
+    with ensure_world(ctx, short) as world:
+        assert short.dial_socket.exists()
+        os.kill(world.pid, signal.SIGTERM)
+        world.wait_until_gone(ctx)
+    assert list(short.tmp.iterdir()) == []
+
+
+def test_the_sockets_of_a_killed_world_go_with_the_next_start(short: WorldPaths, tmp_path: Path, ctx: TaskContext) -> None:
+    with ensure_world(ctx, short) as world:
+        world.kill()
+        world.wait_until_gone(ctx)
+    other = world_paths(tmp_path / ("y" * 90), short.tmp)
+    with ensure_world(ctx, other) as world:
+        assert list(short.tmp.iterdir()) == [other.run]
+        end_world(ctx, world)
 
 
 def test_a_daemon_that_dies_is_started_again_and_guests_live_on(world: World, conn: libvirt.virConnect, ctx: TaskContext) -> None:

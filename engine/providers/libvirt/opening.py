@@ -10,7 +10,7 @@ from ...context import TaskContext
 from ...guest.dial import Dialer, DirectDialer, WorldDialer
 from .accel import probe_accel
 from .hosts import SYSTEM_URI, HostChoice, HostKind, choose_host
-from .private import WorldPaths, world_paths
+from .world_folders import WorldPaths, world_paths
 
 if TYPE_CHECKING:
     from .provider import LibvirtProvider

@@ -8,13 +8,10 @@ world for a live one, nor its process id for somebody else's (SO_PEERCRED); and 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import select
-import shutil
 import signal
 import socket
-import stat
 import struct
 import subprocess
 import sys
@@ -22,47 +19,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import quote
 
 from ...context import TaskContext
 from ...errors import HostUnreachable, WorldUnavailable
 from ...guest.dial import WorldDialer
 from . import world_init
 from .world_facts import WorldFacts, explain, gather_facts, search_path
+from .world_folders import WorldPaths, make_folders, remove_dead, remove_run
 
-SOCKET_PATH_MAX = 107
-"""Bytes of a unix socket's path, from unix(7): 108 with the final zero."""
-
-LONGEST_SOCKET = "libvirt-admin-sock"
 HALF_DEAD_S = 8.0
 """A world whose process 1 takes longer to say that it is there is taken for dead."""
 
 GONE_S = 15.0
 POLL_S = 0.02
 LOG_TAIL_BYTES = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class WorldPaths:
-    folder: Path
-    """What libvirt has under /etc, /var/lib, /var/log and /var/cache."""
-    run: Path
-    """Sockets; short enough for the kernel."""
-
-    @property
-    def dial_socket(self) -> Path:
-        return self.run / "dial.sock"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "world.log"
-
-    @property
-    def uri(self) -> str:
-        return f"qemu+unix:///system?socket={quote(str(self.run / 'libvirt-sock'))}"
 
 
 class World:
@@ -154,21 +126,6 @@ class World:
             ctx.sleep(POLL_S)
 
 
-def world_paths(state_home: Path, tmp: Path = Path("/tmp")) -> WorldPaths:
-    """Return where the world of this user lives; nothing is made.
-
-    Args:
-        state_home: XDG_STATE_HOME.
-        tmp: where the sockets go when their paths would be too long for the kernel.
-    """
-    folder = Path(os.path.abspath(state_home)) / "lagotui" / "private"  # noqa: PTH100 - resolve() would follow links that may change
-    run = folder / "run"
-    if len(os.fsencode(run / LONGEST_SOCKET)) > SOCKET_PATH_MAX:
-        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
-        run = tmp / f"lagotui-{os.geteuid()}-{name}"
-    return WorldPaths(folder, run)
-
-
 def find_world(paths: WorldPaths, timeout_s: float = HALF_DEAD_S) -> World | None:
     """Return the world if it runs, held; None when there is none, or one that does not answer."""
     world = _hold(paths, timeout_s)
@@ -203,10 +160,11 @@ def ensure_world(
         Cancelled: the user asked to stop.
     """
     deadline_s = time.monotonic() + timeout_s
-    _make_folders(paths)
+    make_folders(paths)
     with _start_lock(ctx, paths, deadline_s):
         world = _running_world(ctx, paths)
         if world is None:
+            remove_dead(paths)
             known = facts()
             if known.blocked:
                 raise explain(known, "", paths.log)
@@ -227,7 +185,7 @@ def end_world(ctx: TaskContext, world: World) -> None:
     with _start_lock(ctx, world.paths, time.monotonic() + GONE_S):
         world.kill()
         world.wait_until_gone(ctx)
-        _clear(world.paths)
+        remove_run(world.paths)
     world.close()
 
 
@@ -245,37 +203,15 @@ def end_if_idle(ctx: TaskContext, world: World) -> bool:
         except TimeoutError:
             world.kill()
         world.wait_until_gone(ctx)
-        _clear(world.paths)
+        remove_run(world.paths)
     world.close()
     return True
-
-
-def _clear(paths: WorldPaths) -> None:
-    """Remove the sockets' folder where it had to stand outside of our own."""
-    if not paths.run.is_relative_to(paths.folder):
-        shutil.rmtree(paths.run, ignore_errors=True)
 
 
 def _namespaces() -> tuple[str, ...]:
     user = () if os.geteuid() == 0 else ("--user", "--map-root-user", "--map-auto")
     # "slave": disks that the host mounts later appear inside, and are not kept busy when it unmounts them
     return ("unshare", *user, "--net", "--mount", "--propagation", "slave", "--pid", "--fork", "--mount-proc")
-
-
-def _make_folders(paths: WorldPaths) -> None:
-    try:
-        paths.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths.run.mkdir(mode=0o700, exist_ok=True)
-        for name in world_init.BINDS:
-            (paths.folder / name).mkdir(exist_ok=True)
-    except OSError as error:
-        raise WorldUnavailable(f"cannot make '{error.filename}' for the private host: {error.strerror}", hint="") from error
-    for folder in (paths.folder, paths.run):
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise WorldUnavailable(f"'{folder}' is not a folder of yours: the private host would not be safe in it", hint=f"rm -r {folder}")
-        if found.st_mode & 0o077:
-            folder.chmod(0o700)
 
 
 @contextmanager
@@ -348,6 +284,7 @@ def _start(ctx: TaskContext, paths: WorldPaths, namespaces: Sequence[str], deadl
                 raise explain(facts, _last_words(paths), paths.log)
         except BaseException:
             _end_group(process)
+            remove_run(paths)
             raise
     finally:
         os.close(ready)

@@ -13,8 +13,9 @@ from ...errors import HostUnreachable
 from ...guest.dial import Dialer, DirectDialer, WorldDialer
 from .capacity import ROUTES
 from .connection import CALL_TIMEOUT_S, Connection, HostEvent, Listener
-from .private import World, WorldPaths, end_if_idle, ensure_world, find_world
+from .private import World, end_if_idle, ensure_world, find_world
 from .uplink import attach_uplink
+from .world_folders import WorldPaths
 
 T = TypeVar("T")
 

@@ -25,6 +25,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 IDLE_END_S = 10.0
 """An unused world ends itself after this time: its users died before they could end it."""
@@ -86,8 +87,7 @@ class Daemons:
         deadline_s = time.monotonic() + LIBVIRT_UP_S
         while not _answers(RUN / "libvirt-sock"):
             if time.monotonic() > deadline_s:
-                say(f"libvirtd does not answer after {LIBVIRT_UP_S:g} s; the world ends")
-                os._exit(1)
+                end(f"libvirtd does not answer after {LIBVIRT_UP_S:g} s")
             time.sleep(0.01)
         self.ready.set()
         with contextlib.suppress(BrokenPipeError), os.fdopen(ready_fd, "wb") as ready:
@@ -97,9 +97,8 @@ class Daemons:
 class DialServer:
     """Connects to guests for those outside, and counts who uses the world."""
 
-    def __init__(self, listener: socket.socket, path: Path, daemons: Daemons) -> None:
+    def __init__(self, listener: socket.socket, daemons: Daemons) -> None:
         self._listener = listener
-        self._path = path
         self._daemons = daemons
         self._lock = threading.Lock()
         self._holders = 0
@@ -117,7 +116,7 @@ class DialServer:
                 if self._holders or in_use() or not self._daemons.ready.is_set():
                     idle_since_s = time.monotonic()
                 elif time.monotonic() - idle_since_s > IDLE_END_S:
-                    self._end("nobody uses it")
+                    end("nobody uses it")
 
     def _serve(self, peer: socket.socket) -> None:
         with peer, contextlib.suppress(ConnectionError):
@@ -144,13 +143,8 @@ class DialServer:
     def _end_unless_busy(self, peer: socket.socket) -> None:
         with self._lock:
             if self._holders == 1 and not in_use():
-                self._end("its last user asked for it")
+                end("its last user asked for it")
         peer.send(b"busy")
-
-    def _end(self, why: str) -> None:
-        say(f"the world ends: {why}")
-        self._path.unlink(missing_ok=True)
-        os._exit(0)
 
 
 def _dial(peer: socket.socket, host: str, port: str, timeout_s: str) -> None:
@@ -183,19 +177,43 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
+def end(why: str) -> NoReturn:
+    """Have the main thread end the world; nothing that the calling thread has promised is kept any more, so it goes no further."""
+    say(f"the world ends: {why}")
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    while True:
+        time.sleep(IDLE_END_S)
+
+
+def leave(run: Path) -> None:
+    """End everything in the world, and remove what would be left of it outside."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.getpid() != 1:  # no world of its own: "everything" would be more than ours
+        return
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.waitpid(-1, 0)
+    shutil.rmtree(run, ignore_errors=True)
+
+
 def claim(run: Path) -> int:
     """Lock the run folder for as long as we live: one world a folder (and tmp cleaners leave a locked folder alone)."""
-    descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
     deadline_s = time.monotonic() + LOCK_WAIT_S
     while True:
-        try:
+        run.mkdir(mode=0o700, exist_ok=True)  # a world that was just ending has removed it
+        descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline_s:
-                sys.exit(f"another world holds '{run}'")
-            time.sleep(0.05)
-        else:
-            return descriptor
+            if os.path.samestat(os.fstat(descriptor), run.lstat()):
+                break
+        os.close(descriptor)
+        if time.monotonic() > deadline_s:
+            sys.exit(f"another world holds '{run}'")
+        time.sleep(0.05)
+    if os.fstat(descriptor).st_uid != os.geteuid():
+        sys.exit(f"'{run}' is not a folder of yours")
+    return descriptor
 
 
 def empty(folder: Path) -> None:
@@ -303,14 +321,20 @@ def keep_groups() -> None:
 def main(argv: list[str]) -> None:
     folder, run_folder, ready_fd = Path(argv[0]), Path(argv[1]), int(argv[2])
     os.set_inheritable(ready_fd, False)
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: os._exit(0))
     os.umask(0o022)
     claim(run_folder)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
+    try:
+        live(folder, run_folder, ready_fd)
+    finally:
+        leave(run_folder)
+
+
+def live(folder: Path, run_folder: Path, ready_fd: int) -> None:
+    """Make the world, and keep it running."""
     empty(run_folder)
-    dial = run_folder / "dial.sock"
-    listener = listen(dial)
     daemons = Daemons()
-    server = DialServer(listener, dial, daemons)
+    server = DialServer(listen(run_folder / "dial.sock"), daemons)
     threading.Thread(target=server.serve_for_ever, daemon=True).start()
     write_configuration(folder)
     make_mounts(folder, run_folder)
