@@ -15,7 +15,7 @@ TUNSETIFF, TAP_WITHOUT_HEADER = 0x400454CA, 0x1002
 ROUTER, ALL_NODES = (bytes.fromhex(f"{head}{'00' * 13}{tail}") for head, tail in (("fe80", "09"), ("ff02", "01")))
 ETHERNET = bytes.fromhex("33330000000102000000000986dd")
 PREFIX = bytes.fromhex("fd000007") + bytes(12)
-LEARN_S = 20.0
+LEARN_S = 120.0
 
 
 def advertisement() -> bytes:

@@ -72,7 +72,7 @@ def start_net(conn: libvirt.virConnect) -> str:
 
 def test_changes_in_a_world_are_pushed(connection: Connection, heard: queue.Queue[HostEvent]) -> None:
     connection.call(start_net)
-    assert heard.get(timeout=10).name == "n1"
+    assert heard.get(timeout=60).name == "n1"
 
 
 def test_work_goes_on_after_the_daemon_was_restarted(world: World, connection: Connection) -> None:
@@ -86,9 +86,9 @@ def test_work_goes_on_after_the_daemon_was_restarted(world: World, connection: C
 
 def test_events_come_again_after_the_daemon_was_restarted(world: World, connection: Connection, heard: queue.Queue[HostEvent]) -> None:
     os.kill(daemon_of(world), signal.SIGKILL)
-    kinds = [heard.get(timeout=20).kind for _ in range(2)]
+    kinds = [heard.get(timeout=60).kind for _ in range(2)]
     connection.call(start_net)
-    assert (kinds, heard.get(timeout=10).name) == ([HostEventKind.LOST, HostEventKind.BACK], "n1")
+    assert (kinds, heard.get(timeout=60).name) == ([HostEventKind.LOST, HostEventKind.BACK], "n1")
 
 
 def test_a_daemon_that_hangs_is_told_within_the_time_limit(world: World, connection: Connection) -> None:

@@ -33,7 +33,7 @@ from engine.spec import DhcpRange, DiskSpec, DiskType, EnvRef, MachineSpec, Mach
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
-BOOT_S = 90.0
+BOOT_S = 240.0
 PASSWORD = "a password of this test"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import Person
+from tests.live.conftest import VERB_LIMIT_S, Person
 
 HELLO = """
 nets:
@@ -102,7 +102,7 @@ def test_ctrl_c_rolls_back_what_has_not_come_to_its_end(ordinary: Person, verb: 
     assert process.stderr is not None
     assert any(moment in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=VERB_LIMIT_S)
     assert process.returncode == 130
     if left is None:
         assert not (ordinary.home / ".lago").exists()
@@ -149,7 +149,7 @@ def test_a_kill_9_in_the_middle_loses_nothing_and_leaves_nothing(ordinary: Perso
 def test_two_inits_at_once_make_one_environment(ordinary: Person) -> None:
     ordinary.write("LagoInitFile", ONE)
     both = [ordinary.popen("--run", "init") for _ in range(2)]
-    said = [process.communicate(timeout=120)[1] for process in both]
+    said = [process.communicate(timeout=VERB_LIMIT_S)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 2], said
     assert re.search(r"in use|there already", "".join(said))
     ordinary.lago("destroy", "-y")

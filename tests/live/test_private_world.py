@@ -113,7 +113,7 @@ def test_an_address_inside_is_dialled_from_outside(world: World, conn: libvirt.v
 
 def test_a_command_enters_the_network_of_the_guests(world: World, conn: libvirt.virConnect) -> None:
     conn.networkCreateXML(NET)
-    done = subprocess.run(world.enter_command(["cat", "/proc/net/fib_trie"]), capture_output=True, text=True, timeout=20)
+    done = subprocess.run(world.enter_command(["cat", "/proc/net/fib_trie"]), capture_output=True, text=True, timeout=60)
     assert "192.168.200.1" in done.stdout, done.stderr
 
 
@@ -135,7 +135,7 @@ def test_two_starters_at_once_get_one_world(paths: WorldPaths, ctx: TaskContext)
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     assert len(pids) == 3 and len(set(pids)) == 1
 
 

@@ -31,7 +31,7 @@ domains:
 """
 WORDS = b"hello from the host\n"
 NAMES = ("deb.debian.org", "pypi.org", "example.com")
-LIMIT_S = 60
+LIMIT_S = 240
 
 
 @pytest.fixture(scope="module")

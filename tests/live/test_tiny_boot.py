@@ -22,8 +22,8 @@ from engine.images.tiny import build_tiny
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
-BOOT_TIMEOUT_S = 60.0
-POWEROFF_TIMEOUT_S = 20.0
+BOOT_TIMEOUT_S = 240.0
+POWEROFF_TIMEOUT_S = 120.0
 TOLD = "line 1: 'quoted' \"too\" # no comment\n\n  indented: yes\n"
 USER_DATA = {
     "hostname": "theirs",
@@ -73,7 +73,7 @@ class Guest:
 
     def ssh(self, command: str, user: str = "root") -> str:
         argv = ["ssh", *self.options(), f"{user}@127.0.0.1", command]
-        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=240).stdout
 
     def qmp(self, *commands: str) -> None:
         with socket.socket(socket.AF_UNIX) as monitor:
@@ -89,7 +89,7 @@ class Guest:
         """Type each line when the console shows a prompt; return what it printed."""
         printed = ""
         with socket.socket(socket.AF_UNIX) as console:
-            console.settimeout(20)
+            console.settimeout(120)
             console.connect(str(self.folder / "console"))
             console.sendall(b"\n")
             for line in lines:
@@ -99,7 +99,7 @@ class Guest:
 
     def ask_agent(self, command: str) -> object:
         with socket.socket(socket.AF_UNIX) as agent:
-            agent.settimeout(20)
+            agent.settimeout(120)
             agent.connect(str(self.folder / "agent"))
             agent.sendall(json.dumps({"execute": command}).encode() + b"\n")
             return json.loads(agent.makefile().readline())
@@ -259,8 +259,8 @@ def test_scp_and_sftp_carry_files(guest: Guest, tmp_path: Path) -> None:
     payload.write_bytes(os.urandom(300_000))
     for number, legacy in enumerate((["-O"], ["-s"])):
         copy = tmp_path / f"copy{number}"
-        subprocess.run(["scp", "-q", *legacy, *guest.options(), payload, "root@127.0.0.1:/root/payload"], check=True, timeout=60)
-        subprocess.run(["scp", "-q", *legacy, *guest.options(), "root@127.0.0.1:/root/payload", copy], check=True, timeout=60)
+        subprocess.run(["scp", "-q", *legacy, *guest.options(), payload, "root@127.0.0.1:/root/payload"], check=True, timeout=240)
+        subprocess.run(["scp", "-q", *legacy, *guest.options(), "root@127.0.0.1:/root/payload", copy], check=True, timeout=240)
         assert copy.read_bytes() == payload.read_bytes()
 
 
@@ -283,7 +283,7 @@ def test_what_the_init_file_tells_cloud_init_is_done(guest: Guest) -> None:
 
 def test_password_logins_over_ssh_are_off(guest: Guest) -> None:
     options = ["-o", "PubkeyAuthentication=no", *guest.options()]
-    refused = subprocess.run(["ssh", *options, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=60)
+    refused = subprocess.run(["ssh", *options, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=240)
     assert refused.returncode == 255
     assert "(publickey)" in refused.stderr
 
@@ -333,9 +333,9 @@ def test_without_a_seed_it_makes_its_own_host_key_and_lets_nobody_in(tiny_image:
     try:
         assert "tiny: no seed" in guest.serial_text
         scan = ["ssh-keyscan", "-T", "30", "-t", "ed25519", "-p", str(guest.port), "127.0.0.1"]
-        assert "ssh-ed25519" in subprocess.run(scan, capture_output=True, text=True, timeout=60).stdout
+        assert "ssh-ed25519" in subprocess.run(scan, capture_output=True, text=True, timeout=240).stdout
         options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", *guest.options()]
-        refused = subprocess.run(["ssh", *options, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=60)
+        refused = subprocess.run(["ssh", *options, "root@127.0.0.1", "true"], capture_output=True, text=True, timeout=240)
         assert "Permission denied" in refused.stderr
     finally:
         end(guest)
