@@ -200,20 +200,27 @@ def leave(run: Path) -> None:
 def claim(run: Path) -> int:
     """Lock the run folder for as long as we live: one world a folder (and tmp cleaners leave a locked folder alone)."""
     deadline_s = time.monotonic() + LOCK_WAIT_S
-    while True:
-        run.mkdir(mode=0o700, exist_ok=True)  # a world that was just ending has removed it
-        descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        with contextlib.suppress(BlockingIOError, FileNotFoundError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), run.lstat()):
-                break
-        os.close(descriptor)
+    while (descriptor := locked(run)) < 0:
         if time.monotonic() > deadline_s:
             sys.exit(f"another world holds '{run}'")
         time.sleep(0.05)
     if os.fstat(descriptor).st_uid != os.geteuid():
         sys.exit(f"'{run}' is not a folder of yours")
     return descriptor
+
+
+def locked(run: Path) -> int:
+    """Return the folder, made if need be, locked; -1 when another world holds it, or has just removed it at its end."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(run, 0o700)  # noqa: PTH102 - Path.mkdir looks again at what may just go
+    with contextlib.suppress(BlockingIOError, FileNotFoundError), contextlib.ExitStack() as opened:
+        descriptor = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        opened.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), run.lstat()):
+            opened.pop_all()
+            return descriptor
+    return -1
 
 
 def empty(folder: Path) -> None:
