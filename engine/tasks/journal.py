@@ -196,7 +196,7 @@ def ended_on(path: Path) -> Path | None:
 def dead_runs(folder: Path) -> list[DeadRun]:
     """Return the unfinished runs of a folder, oldest first. Call it under the prefix lock, or take a live run for a dead one."""
     found: list[DeadRun] = []
-    for path in _journals(folder):
+    for path in journals(folder):
         try:
             run = read_dead_run(path)
         except FileNotFoundError:
@@ -208,12 +208,13 @@ def dead_runs(folder: Path) -> list[DeadRun]:
 
 def prune(folder: Path, kept: int = KEPT_RUNS) -> None:
     """Forget the oldest ended runs of a folder."""
-    ended = [path for path in _journals(folder) if read_dead_run(path) is None]
+    ended = [path for path in journals(folder) if read_dead_run(path) is None]
     for path in sorted(ended, key=lambda each: each.stat().st_mtime)[:-kept]:
         path.unlink(missing_ok=True)
 
 
-def _journals(folder: Path) -> list[Path]:
+def journals(folder: Path) -> list[Path]:
+    """Return the journals of a folder, by name; [] when it is not there, or just goes."""
     try:
         return sorted(folder.glob(f"*{SUFFIX}"))
     except OSError:

@@ -245,7 +245,8 @@ def _forget(path: Path) -> None:
 
 def _sweep(ours: Path) -> None:
     """Remove journals of runs that came to their end, but were killed before they could remove them; `ours` is the prefix we hold."""
-    for path in (state_home() / "journal").glob(f"*/*{journal.SUFFIX}"):
+    folders = state_home() / "journal"
+    for path in [path for folder in (folders.iterdir() if folders.is_dir() else ()) for path in journal.journals(folder)]:
         prefix = journal.ended_on(path)
         if prefix is not None and (prefix == ours or lock_holder(prefix) is None):
             _forget(path)
