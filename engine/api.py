@@ -11,6 +11,7 @@ from .errors import SubnetTaken
 from .events import EnvChanged
 from .plan.destroy import plan_destroy
 from .plan.diff import Change, EnvDiff, Fate, ItemDiff
+from .plan.export import ExportRequest
 from .plan.running import plan_stop, plan_up, plan_wait
 from .plan.summary import DiskSummary, MachineSummary, Need, NetSummary, PlanSummary, TemplateSummary
 from .providers.hosts import RealHosts
@@ -18,6 +19,7 @@ from .spec import EnvRef
 from .state import known
 from .state.prefix import Prefix, is_prefix
 from .tasks.applying import prepare_changes, require_agreement
+from .tasks.export_verbs import ExportVerbs
 from .tasks.facts import InitRequest, read_remains
 from .tasks.looking import LeaseInfo, Looks, TemplateInfo
 from .tasks.power_verbs import PowerVerbs
@@ -39,6 +41,7 @@ __all__ = [
     "DiskSummary",
     "Engine",
     "EnvDiff",
+    "ExportRequest",
     "Fate",
     "InitRequest",
     "ItemDiff",
@@ -57,7 +60,7 @@ LOST_RACES = 3
 """How often a lost race for a subnet is planned anew."""
 
 
-class Engine(Looks, PowerVerbs, ReachVerbs, SnapshotVerbs):
+class Engine(Looks, ExportVerbs, PowerVerbs, ReachVerbs, SnapshotVerbs):
     """Builds, runs and throws away environments. Making one opens nothing and starts nothing."""
 
     def __init__(self, settings: Settings, *, hosts: Hosts | None = None, wait_ready: WaitReady | None = None) -> None:

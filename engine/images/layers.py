@@ -39,13 +39,13 @@ def look_at_layer(ctx: TaskContext, path: Path, store: Path) -> Layer:
     """
     info = probe(ctx, path)
     if info.backing is not None and not info.backing.exists():
-        match = _TEMPLATE.fullmatch(info.backing.name)
-        if match is None:
+        template = layer_name(info.backing.name)
+        if template is None:
             raise TemplateError(
                 f"image '{path}' stands on '{info.backing}', which is not there, and '{info.backing.name}' is not the name of a template",
                 hint="put that file beside the image; templates are named <template>:<version>",
             )
-        return Layer(info, (match["name"], match["version"]))
+        return Layer(info, template)
     if info.backing is not None and info.backing.samefile(path):
         raise TemplateError(f"image '{path}' stands on itself")
     trusted_chain(ctx, path, (store, *_beside(ctx, path, info)))
@@ -64,6 +64,25 @@ def _beside(ctx: TaskContext, path: Path, info: ImageInfo) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def layer_name(backing: str) -> tuple[str, str] | None:
+    """Return name and version of the template that a backing file is named after; None when it is named otherwise."""
+    match = _TEMPLATE.fullmatch(Path(backing).name)
+    return (match["name"], match["version"]) if match else None
+
+
+def require_same_base(known: Mapping[str, Json], layer: Path, parent: Path) -> None:
+    """Raises: TemplateError: the layer was made on another image than the one that has the name here."""
+    then, beside = known.get("base_sha1"), parent.with_name(f"{parent.name}.hash")
+    if not isinstance(then, str) or not beside.is_file():
+        return  # nobody knows: exports of the predecessor
+    now = beside.read_text(errors="replace").split()[:1]
+    if now and len(now[0]) == len(then) and now[0].lower() != then.lower():
+        raise TemplateError(
+            f"image '{layer}' was made on another '{parent.name}' than the one that is here (sha1 {then}, not {now[0]})",
+            hint="export it once more with --standalone, so that it needs no template",
+        )
+
+
 def copy_onto(ctx: TaskContext, layer: Path, path: Path, parent: Path) -> None:
     """Copy a layer to `path` and make the copy stand on `parent`; the layer itself is left as it is.
 
@@ -73,6 +92,7 @@ def copy_onto(ctx: TaskContext, layer: Path, path: Path, parent: Path) -> None:
         DiskFull: there is no room.
     """
     below = probe(ctx, parent)
+    require_same_base(read_sidecar(layer), layer, parent)
     with replacing(path) as new:
         copy_sparse(ctx, layer, new)
         run(ctx, ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", parent, "-F", below.format, new], timeout_s=CREATE_TIMEOUT_S)

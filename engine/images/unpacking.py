@@ -20,7 +20,7 @@ IMAGE_BYTES = 64 * 1024**3
 """Of an image whose size nobody declares, unpacked."""
 
 
-def unpack_file(ctx: TaskContext, source: Path, out: Path, packed: Digests, image: Digests) -> None:
+def unpack_file(ctx: TaskContext, source: Path, out: Path, packed: Digests, image: Digests, *, limit_bytes: int = IMAGE_BYTES) -> None:
     """Unpack an xz file of this machine into the new file `out`.
 
     Args:
@@ -29,6 +29,7 @@ def unpack_file(ctx: TaskContext, source: Path, out: Path, packed: Digests, imag
         out: appears; removed when it fails.
         packed: run over what is read.
         image: run over what comes out.
+        limit_bytes: it does not become larger.
 
     Raises:
         NotPacked: it is no xz, is damaged, or becomes too large.
@@ -36,7 +37,7 @@ def unpack_file(ctx: TaskContext, source: Path, out: Path, packed: Digests, imag
         Cancelled: the user asked to stop.
     """
     what, size = f"'{source}'", source.stat().st_size
-    with source.open("rb") as file, created(out) as fd, unpacking(ctx, fd, image, IMAGE_BYTES, what) as unpacked:
+    with source.open("rb") as file, created(out) as fd, unpacking(ctx, fd, image, limit_bytes, what) as unpacked:
         with Beside(unpacked.feed, *packed.lanes()) as beside:
             while data := file.read(PIECE_BYTES):
                 ctx.raise_if_cancelled()

@@ -68,7 +68,7 @@ class Disks:
             (machine.name, disk.name): self._path(f"{machine.name}_{disk.name}.{disk.format if disk.type is DiskType.EMPTY else 'qcow2'}")
             for machine in machines
             for disk in machine.disks
-            if _has_own_image(disk)
+            if _has_own_image(disk) or (disk.format != ISO and self._image(disk).packed)
         }
         self._machines = {machine.name: (machine, tuple(self._placed(machine, disk) for disk in machine.disks)) for machine in machines}
 
@@ -110,8 +110,10 @@ class Disks:
 
     def _layered(self, disk: DiskSpec, path: str | None) -> _Placed:
         assert disk.path is not None
-        image = self._facts.images.get(disk.path, ImageFacts("qcow2"))
+        image = self._image(replace(disk, format="qcow2"))
         metadata = {**image.metadata, **disk.metadata}
+        if image.packed:
+            return self._packed(replace(disk, metadata=metadata), path, image)
         if image.parent is None:
             return _Placed(replace(disk, path=path, format="qcow2", metadata=metadata), _Making(disk.path))
         template, step = self._template(image.parent)
@@ -132,16 +134,35 @@ class Disks:
             return _Placed(replace(disk, path=step.args["path"]), None)
         return _Placed(replace(disk, path=path, format="qcow2"), _Making(step.args["path"], (step.id,)))
 
+    def _packed(self, disk: DiskSpec, path: str | None, image: ImageFacts) -> _Placed:
+        assert disk.path is not None
+        template, needed = self._template(image.parent) if image.parent else (None, None)
+        key = ("xz", disk.path)
+        if key not in self._shared.images:
+            name = self._path(PurePath(disk.path).name.removesuffix(".xz"))
+            self._shared.images[key] = _unpack(disk, name, template, needed)
+        step = self._shared.images[key]
+        if disk.format == ISO:
+            return _Placed(replace(disk, path=step.args["path"]), None)
+        metadata = {**(template.metadata if template else {}), **disk.metadata}
+        return _Placed(replace(disk, path=path, format="qcow2", metadata=metadata), _Making(step.args["path"], (step.id,)))
+
     def _on_file(self, disk: DiskSpec, path: str | None) -> _Placed:
         assert disk.path is not None
-        image = self._facts.images.get(disk.path, ImageFacts(disk.format))
-        known = replace(disk, format=image.format, metadata={**image.metadata, **disk.metadata})
+        image = self._image(disk)
+        image_format = ISO if disk.format == ISO else image.format
+        known = replace(disk, format=image_format, metadata={**image.metadata, **disk.metadata})
+        if image.packed:
+            return self._packed(known, path, image)
         if disk.make_a_copy:
             copy = self._path(PurePath(disk.path).name)
             return _Placed(replace(known, path=copy), _Making(disk.path, is_copy=True))
         if disk.format == ISO or disk.in_place:
             return _Placed(known, None)
         return _Placed(replace(known, path=path, format="qcow2"), _Making(disk.path))
+
+    def _image(self, disk: DiskSpec) -> ImageFacts:
+        return self._facts.images.get(disk.path or "", ImageFacts(disk.format))
 
     def _path(self, name: str) -> str:
         return str(PurePath(self._facts.prefix, "images", self._names.claim(name)))
@@ -222,6 +243,19 @@ def _fetch_image(disk: DiskSpec, path: str) -> Step:
         args={"url": disk.url, "path": path, "sha256": disk.sha256, "sha1": disk.sha1, "iso": disk.format == ISO},
         after=("make-prefix",),
         resource=Resource.NETWORK,
+    )
+
+
+def _unpack(disk: DiskSpec, path: str, parent: ResolvedTemplate | None, needed: Step | None) -> Step:
+    name = PurePath(path).name
+    return Step(
+        f"unpack-image:{name}",
+        StepKind.UNPACK_IMAGE,
+        name,
+        f"Unpack image {name}",
+        args={"source": disk.path, "path": path, "parent": parent.image if parent else None, "iso": disk.format == ISO},
+        after=("make-prefix", *((needed.id,) if needed else ())),
+        resource=Resource.DISK,
     )
 
 

@@ -33,6 +33,8 @@ class ImageFacts:
     """Of the sidecar beside it."""
     parent: TemplateKey | None = None
     """The template that it stands on, where that must come from the store: the file that it names is not there."""
+    packed: bool = False
+    """It is packed with xz, and is unpacked into the prefix."""
 
 
 @dataclass(frozen=True, slots=True)

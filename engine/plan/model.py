@@ -47,6 +47,13 @@ class StepKind(StrEnum):
     UNMARK_PREFIX = "unmark-prefix"
     RELEASE_SUBNETS = "release-subnets"
     REMOVE_PREFIX = "remove-prefix"
+    MAKE_EXPORT_FOLDER = "make-export-folder"
+    EXPORT_DISK = "export-disk"
+    WRITE_EXPORT = "write-export"
+    PUBLISH_EXPORT = "publish-export"
+    UNPUBLISH_EXPORT = "unpublish-export"
+    CLEAR_EXPORT = "clear-export"
+    UNPACK_IMAGE = "unpack-image"
 
 
 class Resource(StrEnum):

@@ -93,9 +93,10 @@ def _virtual_size(metadata: Mapping[str, Json]) -> int | None:
 
 def _probed(ctx: TaskContext, path: Path) -> int | None:
     from ..images.disks import probe
+    from ..images.packed import is_packed, look_into
 
     try:
-        return probe(ctx, path).virtual_size
+        return look_into(path).virtual_size if is_packed(path) else probe(ctx, path).virtual_size
     except TemplateError:  # not there yet, or no image: whoever uses it says so
         return None
 

@@ -97,8 +97,12 @@ class _Look:
             template = self._template((disk.template_name or "", disk.template_version))
             if disk.size is not None and Path(template.image).is_file():
                 self._require_room(disk, Path(template.image), place)
-        elif disk.type is not DiskType.EMPTY and disk.url is None and disk.path is not None and disk.format != ISO:
+        elif disk.type is not DiskType.EMPTY and disk.url is None and disk.path is not None:
+            from ..images.packed import is_packed
+
             path = Path(disk.path)
+            if disk.format == ISO and not is_packed(path):
+                return
             if disk.path not in self.images:
                 self.images[disk.path] = self._layer(path, place) if disk.type is DiskType.TEMPLATE else self._file(path, place)
             if disk.size is not None:
@@ -114,8 +118,11 @@ class _Look:
     def _file(self, path: Path, place: Place) -> ImageFacts:
         from ..images.disks import trusted_chain
         from ..images.layers import read_sidecar
+        from ..images.packed import is_packed
 
         try:
+            if is_packed(path):
+                return self._packed(path)
             info = trusted_chain(self.ctx, path, (self.store.root,))[0]
             self._sizes[str(path)] = info.virtual_size
             return ImageFacts(info.format, read_sidecar(path))
@@ -124,8 +131,11 @@ class _Look:
 
     def _layer(self, path: Path, place: Place) -> ImageFacts:
         from ..images.layers import look_at_layer, read_sidecar
+        from ..images.packed import is_packed
 
         try:
+            if is_packed(path):
+                return self._packed(path)
             layer = look_at_layer(self.ctx, path, self.store.root)
             self._sizes[str(path)] = layer.info.virtual_size
             if layer.missing is not None:
@@ -136,6 +146,16 @@ class _Look:
             raise _placed(self.request, "E202", (*place, "path"), message, missing.hint) from missing
         except TemplateError as wrong:
             raise _placed(self.request, "E229", (*place, "path"), wrong.message, wrong.hint) from wrong
+
+    def _packed(self, path: Path) -> ImageFacts:
+        from ..images.layers import read_sidecar
+        from ..images.packed import look_into, unpacked_name
+
+        found = look_into(path)
+        self._sizes[str(path)] = found.virtual_size or 0
+        if found.template is not None:
+            self._template(found.template)
+        return ImageFacts(found.format, read_sidecar(unpacked_name(path)), found.template, packed=True)
 
     def _require_room(self, disk: DiskSpec, base: Path, place: Place) -> None:
         from ..images.disks import parse_size, probe

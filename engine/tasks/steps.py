@@ -9,7 +9,7 @@ from ..context import TaskContext
 from ..plan.forecast import duration_key
 from ..plan.model import StepKind
 from ..spec import Json
-from . import apply_steps, init_steps, power_steps, running_steps
+from . import apply_steps, export_steps, init_steps, power_steps, running_steps
 from .runner import Perform
 from .scope import RunScope
 
@@ -53,6 +53,13 @@ HANDLERS: Mapping[StepKind, Handler] = {
     StepKind.UPDATE_NET: apply_steps.update_net,
     StepKind.RELEASE_SUBNETS: init_steps.release_subnets,
     StepKind.REMOVE_PREFIX: init_steps.remove_prefix,
+    StepKind.MAKE_EXPORT_FOLDER: export_steps.make_export_folder,
+    StepKind.EXPORT_DISK: export_steps.export_disk,
+    StepKind.WRITE_EXPORT: export_steps.write_export,
+    StepKind.PUBLISH_EXPORT: export_steps.publish_export,
+    StepKind.UNPUBLISH_EXPORT: export_steps.unpublish_export,
+    StepKind.CLEAR_EXPORT: export_steps.clear_export,
+    StepKind.UNPACK_IMAGE: export_steps.unpack_image,
 }
 
 

@@ -51,6 +51,7 @@ VERBS: Mapping[str, Verb] = {
     "ansible_hosts": Verb("ansible", "print an Ansible inventory, or answer Ansible as a program", "ansible_hosts --keys groups distro"),
     "snapshot": Verb("snapshots", "take a snapshot of every machine, or list what there is", "snapshot before-upgrade"),
     "revert": Verb("snapshots", "put every machine back to a snapshot", "revert before-upgrade"),
+    "export": Verb("exporting", "write disks and an init file into a folder for others to make it from", "export -s -d /tmp/mine"),
     "destroy": Verb("removal", "remove an environment and everything in it", "destroy -y"),
     "cleanup": Verb("removal", "stop everything, and keep the files of an environment without it being one", "cleanup"),
     "recover": Verb("removal", "finish or undo what a killed run left half done", "recover"),
@@ -62,7 +63,6 @@ VERBS: Mapping[str, Verb] = {
 }
 
 LATER = (
-    "export",
     "collect",
     "copy-to-vm",
     "copy-from-vm",
