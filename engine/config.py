@@ -89,6 +89,8 @@ class Settings:
     """Where catalogues are kept."""
     wait_suspend: float = 0.0
     """Seconds that a starting machine is held paused; the predecessor's `LAGO__START__WAIT_SUSPEND`."""
+    ask: Callable[[str], str | None] | None = field(default=None, compare=False, repr=False)
+    """Asks the user for a secret and returns None where there is no answer; None: nobody can be asked. Set by the program, by no file."""
     provenance: Mapping[str, str] = field(default_factory=dict)
     """Setting → where its value came from: `default`, `/etc/lago/lago.conf [init]`, `env LAGO_LOGLEVEL`, `command line`."""
 
@@ -208,7 +210,7 @@ def load_settings(
         "template_store": shared_or_own_dir("store", "store", environ, root),
         "template_repos": shared_or_own_dir("repos", "repos", environ, root),
     }
-    provenance = {item.name: DEFAULT for item in fields(Settings) if item.name != "provenance"}
+    provenance = {item.name: DEFAULT for item in fields(Settings) if item.name not in ("provenance", "ask")}
     for name, kind in _KINDS.items():
         found = _last(layers, name, ("lago", "lagotui", kind.section, verb))
         if found is not None:

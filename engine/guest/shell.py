@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 CONNECT_TIMEOUT_S = 10
 ALIVE_INTERVAL_S = 15
 """A machine that was stopped or reverted under a session says nothing; OpenSSH notices after three of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLogin:
+    """How the user gets into a machine that was there before us."""
+
+    keys: tuple[Path, ...] = ()
+    """Private keys, tried in this order; (): those of the ssh agent, and those that OpenSSH takes by itself."""
+    ask: Callable[[str], str | None] | None = field(default=None, compare=False, repr=False)
+    """Asks the user for a secret; returns None, as when it is None itself, where nobody can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,8 @@ class SshTarget:
     known_hosts: Path
     first_contact: bool = False
     """Whether we could not give the machine its host key: the first one it shows is recorded, and checked from then on."""
+    own: OwnLogin | None = None
+    """Of a machine that was there before us: it is reached from here, whatever the way to the others, and `key_file` does not count."""
 
 
 def ssh_command(target: SshTarget, proxy_command: tuple[str, ...], words: Sequence[str], tty: bool) -> list[str]:
@@ -78,9 +90,7 @@ def ssh_options(target: SshTarget, proxy_command: tuple[str, ...]) -> list[tuple
     options = [
         ("User", _quoted(target.user)),
         ("Port", str(target.port)),
-        ("IdentityFile", _quoted_path(target.key_file)),
-        ("IdentitiesOnly", "yes"),
-        ("IdentityAgent", "none"),
+        *_identity(target),
         ("UserKnownHostsFile", _quoted_path(target.known_hosts)),
         ("GlobalKnownHostsFile", "/dev/null"),
         ("StrictHostKeyChecking", "accept-new" if target.first_contact else "yes"),
@@ -93,12 +103,20 @@ def ssh_options(target: SshTarget, proxy_command: tuple[str, ...]) -> list[tuple
         ("LogLevel", "ERROR"),
     ]
     if target.password is None:
-        options += [("BatchMode", "yes"), ("PreferredAuthentications", "publickey")]
+        batch = [("BatchMode", "yes")] if target.own is None else []  # keys of the user's own may need a passphrase
+        options += [*batch, ("PreferredAuthentications", "publickey")]
     else:
         options += [("PreferredAuthentications", "publickey,password,keyboard-interactive")]
-    if proxy_command:
+    if proxy_command and target.own is None:
         options += [("ProxyCommand", shlex.join(proxy_command)), ("ProxyUseFdpass", "yes")]
     return options
+
+
+def _identity(target: SshTarget) -> list[tuple[str, str]]:
+    if target.own is None:
+        return [("IdentityFile", _quoted_path(target.key_file)), ("IdentitiesOnly", "yes"), ("IdentityAgent", "none")]
+    named = [("IdentityFile", _quoted_path(key)) for key in target.own.keys]
+    return [*named, ("IdentitiesOnly", "yes")] if named else []
 
 
 def _without_c(words: Sequence[str]) -> Sequence[str]:

@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import paramiko
 
 from ..context import TaskContext
 from ..errors import GuestError, HostKeyChanged, SshRefused
-from .dial import Dialer
+from .dial import Dialer, DirectDialer
 from .hostkeys import HostKey, host_keys_of, remember_host_key
+from .identities import identities
 from .shell import SshTarget
 
 T = TypeVar("T")
@@ -32,7 +34,10 @@ IDLE_POLL_S = (0.002, 0.05)
 BUFFER_BYTES = 64 * 1024
 SIGNALLED_CODE = 255
 """Exit code of a command that ended without one, as OpenSSH reports it."""
+ANSWER_S = 15.0
+"""That the machine has to say what it thinks of one key."""
 WIRE_LOGGER = "engine.guest.ssh.wire"
+_REFUSED_HINT = "check 'ssh-user' of the machine, and that its template takes keys (cloud-init), or give 'ssh-password'"
 _BANNER_START = b"SSH-"
 _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 """Key type → what the server is asked for; the others are asked for by their own name."""
@@ -76,8 +81,10 @@ def greet(ctx: TaskContext, target: SshTarget, dialer: Dialer, dial_timeout_s: f
         Cancelled: the user asked to stop.
     """
 
+    way = DirectDialer() if target.own is not None else dialer
+
     def dial() -> socket.socket:
-        return dialer.connect(target.address, target.port, dial_timeout_s)
+        return way.connect(target.address, target.port, dial_timeout_s)
 
     try:
         guest = _interruptible(ctx, dial, socket.socket.close)
@@ -102,11 +109,10 @@ def log_in(ctx: TaskContext, target: SshTarget, guest: socket.socket, timeout_s:
                 f"'{target.name}': no host key is recorded in '{target.known_hosts}', so it cannot be told from another",
                 hint="the record was removed or the machine was made elsewhere: make the environment again",
             )
-        key = _load_key(target)
         client = paramiko.Transport(guest)
         _quieten(client)
         _shake_hands(ctx, target, client, known, deadline_s)
-        _authenticate(ctx, target, client, key, deadline_s)
+        _authenticate(ctx, target, client, deadline_s)
     except BaseException:
         _hang_up(guest, client)
         raise
@@ -228,27 +234,33 @@ def _shake_hands(ctx: TaskContext, target: SshTarget, client: paramiko.Transport
         raise _changed(target, expected, f"{shown.type} {shown.fingerprint}")
 
 
-def _authenticate(ctx: TaskContext, target: SshTarget, client: paramiko.Transport, key: paramiko.PKey, deadline_s: float) -> None:
-    def by_key(event: threading.Event) -> None:
-        client.auth_publickey(target.user, key, event)
-
-    def by_password(event: threading.Event) -> None:
-        client.auth_password(target.user, target.password or "", event)
-
-    for offer in (by_key, *([by_password] if target.password is not None else [])):
-        event = threading.Event()
-        try:
-            offer(event)
-        except paramiko.SSHException as error:
-            raise _not_answering(target, _reason(error)) from error
-        _await(ctx, target, client, event, deadline_s, "log in")
-        if client.is_authenticated():
+def _authenticate(ctx: TaskContext, target: SshTarget, client: paramiko.Transport, deadline_s: float) -> None:
+    tried: list[str] = []
+    with identities(target) as keys:
+        for shown, key in keys:
+            tried.append(shown)
+            # more time: the user may have been asked for a passphrase
+            if _let_in(ctx, target, client, partial(client.auth_publickey, target.user, key), max(deadline_s, time.monotonic() + ANSWER_S)):
+                return
+    if target.password is not None:
+        tried.append("password")
+        if _let_in(ctx, target, client, partial(client.auth_password, target.user, target.password), deadline_s):
             return
-    offered = f"key '{target.key_file}'" + (" and password" if target.password is not None else "")
     raise SshRefused(
-        f"'{target.name}' at {target.address} refuses user '{target.user}' with {offered}",
-        hint="check 'ssh-user' of the machine, and that its template takes keys (cloud-init), or give 'ssh-password'",
+        f"'{target.name}' at {target.address} refuses user '{target.user}' with {' and '.join(tried) or 'nothing to offer'}",
+        hint=_REFUSED_HINT if target.own is None else "check 'ssh-user' and 'keys' of the machine, or see what the agent has: ssh-add -l",
     )
+
+
+def _let_in(
+    ctx: TaskContext, target: SshTarget, client: paramiko.Transport, offer: Callable[[threading.Event], object], deadline_s: float
+) -> bool:
+    try:
+        offer(event := threading.Event())
+    except paramiko.SSHException as error:
+        raise _not_answering(target, _reason(error)) from error
+    _await(ctx, target, client, event, deadline_s, "log in")
+    return client.is_authenticated()
 
 
 def _await(ctx: TaskContext, target: SshTarget, client: paramiko.Transport, event: threading.Event, deadline_s: float, what: str) -> None:
@@ -350,16 +362,6 @@ def _interruptible(ctx: TaskContext, work: Callable[[], T], discard: Callable[[T
     if not future.done():
         raise GuestError("a helper thread ended without a result; the log has its traceback")
     return future.result()
-
-
-def _load_key(target: SshTarget) -> paramiko.PKey:
-    try:
-        return paramiko.PKey.from_path(target.key_file)
-    except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
-        raise SshRefused(
-            f"'{target.name}': the private key '{target.key_file}' cannot be used: {error}",
-            hint="the prefix has lost its key: make the environment again",
-        ) from error
 
 
 def _quieten(client: paramiko.Transport) -> None:
