@@ -43,6 +43,8 @@ class Seed:
     """Of the init file, merged into ours."""
     network_config: Mapping[str, Json] | None = None
     """Of the init file; takes the place of ours."""
+    renew_network: bool = False
+    """Let cloud-init take the network configuration in at every boot, not only at the first: the nics are others than they were."""
 
     @property
     def fqdn(self) -> str:
@@ -98,6 +100,8 @@ def _user_data(seed: Seed) -> dict[str, Json]:
     if seed.root_password is not None:
         password = {"name": "root", "password": seed.root_password, "type": "text"}
         data["chpasswd"] = {"expire": False, "users": [password]}
+    if seed.renew_network:
+        data["updates"] = {"network": {"when": ["boot-new-instance", "boot"]}}
     if seed.runcmd:
         data["runcmd"] = [command if isinstance(command, str) else list(command) for command in seed.runcmd]
     return data

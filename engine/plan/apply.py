@@ -7,12 +7,13 @@ away what was set aside, and is finished when it is interrupted.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
-from ..spec import EnvSpec, Json, MachineSpec, NetSpec
+from ..spec import DhcpRange, EnvSpec, Json, MachineSpec, NetSpec
 from ..state.env import EnvState
 from .diff import EnvDiff, Fate, When
+from .init import make_seed, names_of
 from .model import Inverse, Plan, Recovery, Resource, Step, StepKind
 from .running import stop_steps
 
@@ -27,11 +28,13 @@ class ApplyFacts:
     """What planning needs to know from outside."""
 
     files: Mapping[str, tuple[str, ...]]
-    """Machine → files of its own below the prefix: images, seed, host keys."""
+    """Machine → files of its own below the prefix: images, seed, host keys; and `vm0:data` → images of one disk, frozen ones too."""
     scripts: Collection[str]
     """Scripts that are in the prefix already."""
     known_hosts: str
     """Text of the file."""
+    seeds: Mapping[str, str] = field(default_factory=dict)
+    """Machine that was told its names and keys by a seed → the seed's image."""
 
 
 def plan_apply(state: EnvState, changes: EnvDiff, target: EnvSpec, made: Plan, keep: Step, facts: ApplyFacts) -> Plan:
@@ -47,11 +50,12 @@ def plan_apply(state: EnvState, changes: EnvDiff, target: EnvSpec, made: Plan, k
     """
     gone = [*changes.names(Fate.REPLACE, "machine"), *changes.names(Fate.REMOVE, "machine")]
     stops = _stops(state, changes, gone)
-    aside = _set_aside(state, gone, facts, after=stops)
+    aside = _set_aside(state, [*gone, *_disks_gone(changes, gone)], facts, after=stops)
     claim = _claim(state, changes, target)
     first = tuple(step.id for step in (*stops, *aside, *claim))
     making = [_taken_over(step, made, first, facts) for step in made.steps if step.kind not in _OF_INIT and not _is_idle(step)]
-    making += _grow(state, changes, target, first)
+    making += _grow(state, changes, target, first, gone)
+    making += _retell(state, changes, target, facts, (*first, *(step.id for step in making)))
     update = _update(state, target, after=(*first, *(step.id for step in making)))
     names = [_update_net(state, target, name, update) for name in _renamed(state, changes, target)]
     steps = (*stops, *aside, *claim, *making, *update, *names)
@@ -73,53 +77,60 @@ def plan_cleanup(state: EnvState, target: EnvSpec) -> Plan:
 def lost_by(state: EnvState, changes: EnvDiff) -> tuple[str, ...]:
     """Say what the user must agree to: what is lost, and which machines are stopped on the way."""
     gone = {*changes.names(Fate.REPLACE, "machine"), *changes.names(Fate.REMOVE, "machine")}
-    stopped = [name for name in _with_disk_changes(changes) if name not in gone and state.machines[name].status.is_up]
-    return (*changes.losses, *(f"machine '{name}': what runs on it (it is stopped for its disks, and started again)" for name in stopped))
+    stopped = {name: what for name, what in _stopped(changes).items() if name not in gone and state.machines[name].status.is_up}
+    sentences = (f"machine '{name}': what runs on it (it is stopped for its {what}, and started again)" for name, what in stopped.items())
+    return (*changes.losses, *sentences)
 
 
 def later(state: EnvState, changes: EnvDiff) -> tuple[str, ...]:
     """Say which changes are in force only when something is started again."""
-    said = []
+    said, stopped = [], _stopped(changes)
     for item in changes.of(Fate.CHANGE):
         what = ", ".join(change.what for change in item.changes if change.when is When.DOWN and change.what != "dns_records")
-        if item.kind == "machine" and what and state.machines[item.name].status.is_up:
-            said.append(f"machine '{item.name}' is running: {what} changes when it is stopped and started")
+        if item.kind == "machine" and what and item.name not in stopped and state.machines[item.name].status.is_up:
+            how = f"lagotui --run stop {item.name}, then lagotui --run start {item.name}"
+            said.append(f"machine '{item.name}' is running: {what} changes when it is stopped and started: {how}")
         if item.kind == "net" and what and state.nets[item.name].up:
-            said.append(f"net '{item.name}' is up: {what} changes when it is stopped (with all of its machines) and started")
+            how = "lagotui --run stop, then lagotui --run up"
+            said.append(f"net '{item.name}' is up: {what} changes when it is stopped, with all of its machines, and started: {how}")
     return tuple(said)
 
 
-def _with_disk_changes(changes: EnvDiff) -> list[str]:
-    new = (item for item in changes.items if item.kind == "disk" and item.fate in (Fate.CREATE, Fate.CHANGE))
-    return list(dict.fromkeys(item.owner for item in new if item.fate is Fate.CREATE or any(c.when is When.DOWN for c in item.changes)))
+def _stopped(changes: EnvDiff) -> dict[str, str]:
+    """Return the machines that must be down for their disks or nics, with what of these they are stopped for."""
+    found: dict[str, dict[str, None]] = {}
+    for item in changes.items:
+        is_met = item.fate is not Fate.CHANGE or any(change.when is When.DOWN for change in item.changes)
+        if item.kind == "nic" or (item.kind == "disk" and is_met):
+            found.setdefault(item.owner, {})[f"{item.kind}s"] = None
+    return {name: " and ".join(kinds) for name, kinds in found.items()}
+
+
+def _disks_gone(changes: EnvDiff, gone: Collection[str]) -> list[str]:
+    """Return the disks that are made anew or go, of machines that stay."""
+    items = (*changes.of(Fate.REPLACE, "disk"), *changes.of(Fate.REMOVE, "disk"))
+    return [item.name for item in items if item.owner not in gone]
 
 
 def _stops(state: EnvState, changes: EnvDiff, gone: Collection[str]) -> list[Step]:
     """Return what stops machines and nets that cannot stay up; taken back, they are started again."""
-    machines = [name for name in state.machines if name in {*gone, *_with_disk_changes(changes)}]
+    machines = [name for name in state.machines if name in {*gone, *_stopped(changes)}]
     nets = [*changes.names(Fate.REPLACE, "net"), *changes.names(Fate.REMOVE, "net")]
     restart = {StepKind.STOP_MACHINE: StepKind.START_MACHINE, StepKind.STOP_NET: StepKind.START_NET}
     return [replace(step, inverse=Inverse(restart[step.kind])) for step in stop_steps(state, machines, nets)]
 
 
 def _set_aside(state: EnvState, gone: Iterable[str], facts: ApplyFacts, after: Iterable[Step]) -> list[Step]:
+    needed = tuple(step.id for step in after)
+    titles = {name: f"Set aside {'disk' if ':' in name else 'VM'} {name}" for name in gone}
+    return [_moved_aside(state, f"set-aside:{name}", name, title, facts.files.get(name, ()), needed) for name, title in titles.items()]
+
+
+def _moved_aside(state: EnvState, step_id: str, subject: str, title: str, paths: Iterable[str], after: tuple[str, ...]) -> Step:
     folder = PurePath(state.ref.prefix, ASIDE)
-    steps = []
-    for name in gone:
-        moves = {path: str(folder / PurePath(path).relative_to(state.ref.prefix)) for path in facts.files.get(name, ())}
-        steps.append(
-            Step(
-                f"set-aside:{name}",
-                StepKind.SET_ASIDE,
-                name,
-                f"Set aside VM {name}",
-                args={"moves": moves},
-                after=tuple(step.id for step in after),
-                resource=Resource.DISK,
-                inverse=Inverse(StepKind.PUT_BACK, {"moves": moves}),
-            )
-        )
-    return steps
+    moves = {path: str(folder / PurePath(path).relative_to(state.ref.prefix)) for path in paths}
+    inverse = Inverse(StepKind.PUT_BACK, {"moves": moves})
+    return Step(step_id, StepKind.SET_ASIDE, subject, title, {"moves": moves}, after, Resource.DISK, inverse=inverse)
 
 
 def _claim(state: EnvState, changes: EnvDiff, target: EnvSpec) -> list[Step]:
@@ -133,17 +144,41 @@ def _claim(state: EnvState, changes: EnvDiff, target: EnvSpec) -> list[Step]:
     return [Step("claim-subnets", StepKind.CLAIM_SUBNETS, subject, "Lease subnets", args={"octets": octets}, inverse=inverse)]
 
 
-def _grow(state: EnvState, changes: EnvDiff, target: EnvSpec, after: tuple[str, ...]) -> list[Step]:
+def _grow(state: EnvState, changes: EnvDiff, target: EnvSpec, after: tuple[str, ...], gone: Collection[str]) -> list[Step]:
     """Return what makes disks larger. Nothing takes that back: a disk that is larger than it need be does no harm."""
     steps = []
     for item in changes.of(Fate.CHANGE, "disk"):
         machine, _, name = item.name.partition(":")
         disk = next(disk for disk in target.machines[machine].disks if disk.name == name)
-        if machine in state.machines and any(change.what == "size" for change in item.changes):
+        if machine not in gone and any(change.what == "size" for change in item.changes):
             args = {"path": disk.path, "size": disk.size}
             title, group = f"Grow disk {name}", (f"Create disks for VM {machine}",)
             steps.append(Step(f"grow-disk:{item.name}", StepKind.GROW_DISK, item.name, title, args, after, Resource.DISK, group))
     return steps
+
+
+def _retell(state: EnvState, changes: EnvDiff, target: EnvSpec, facts: ApplyFacts, after: tuple[str, ...]) -> list[Step]:
+    """Return what tells machines that stay of their new nics, and us of their new names; seeds say which nics there are."""
+    items = [item for item in changes.items if item.kind == "nic" and item.owner in facts.seeds]
+    again = [name for name in dict.fromkeys(item.owner for item in items) if _stays(name, changes)]
+    if not again:
+        return []
+    steps = []
+    for name in again:
+        aside = _moved_aside(state, f"set-seed-aside:{name}", name, f"Set aside what {name} was told", [facts.seeds[name]], after)
+        seed = make_seed(target.machines[name], target.nets, renew_network=True)
+        inverse = Inverse(StepKind.REMOVE_FILES, {"seeds": [name], "paths": []})
+        steps += [aside, replace(seed, title=f"Tell {name} of its nics", after=(aside.id,), inverse=inverse, group=())]
+    known = {name: names_of(target.machines[name], target.nets) for name in again}
+    inverse = Inverse(StepKind.UNMAKE_HOST_KEYS, {"machines": [], "known_hosts": facts.known_hosts})
+    args: dict[str, Json] = {"hosts": {}, "known": known}
+    title = "Record host keys under new names"
+    steps.append(Step("know-host-keys", StepKind.MAKE_HOST_KEYS, ", ".join(again), title, args=args, after=after, inverse=inverse))
+    return steps
+
+
+def _stays(machine: str, changes: EnvDiff) -> bool:
+    return machine not in (*changes.names(Fate.REPLACE, "machine"), *changes.names(Fate.REMOVE, "machine"))
 
 
 def _is_idle(step: Step) -> bool:
@@ -201,8 +236,8 @@ def _renamed(state: EnvState, changes: EnvDiff, target: EnvSpec) -> list[str]:
     return [name for name, net in state.nets.items() if net.up and name not in moved and _names(net.spec) != _names(target.nets[name])]
 
 
-def _names(net: NetSpec) -> tuple[dict[str, str], dict[str, str]]:
-    return dict(net.dns_records), dict(net.mapping)
+def _names(net: NetSpec) -> tuple[dict[str, str], dict[str, str], DhcpRange | None]:
+    return dict(net.dns_records), dict(net.mapping), net.dhcp
 
 
 def _update_net(state: EnvState, target: EnvSpec, name: str, update: Iterable[Step]) -> Step:

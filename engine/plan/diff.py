@@ -7,7 +7,7 @@ environment has. Where the file is known that the environment was made from, onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -32,7 +32,7 @@ class When(StrEnum):
     DOWN = "down"
     """The machine or net must be down: it is in force from its next start."""
     ANEW = "anew"
-    """The thing must be made anew."""
+    """The thing must be made anew: what is on it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,10 @@ NET_KEYS = (
     Key("type", "type", When.ANEW),
     Key("management", "management", When.ANEW),
     Key("bridge", "bridge", When.DOWN),
-    Key("dhcp", "dhcp", When.DOWN),
+    Key("dhcp", "dhcp", When.NOW),
     Key("mtu", "mtu", When.DOWN),
     Key("ipv6", "ipv6", When.DOWN),
+    Key("isolated", "isolated", When.DOWN),
 )
 
 
@@ -196,17 +197,24 @@ class _Machine:
     """Of the file."""
 
     def items(self, moved: set[str]) -> list[ItemDiff]:
+        """Say what differs; a machine is made anew only where its first disk is, or where it is told things at its first boot only."""
         changes = [*self._values()]
-        parts = [*self._nics(), *self._disks()]
+        disks = [*self._disks()]
+        parts = [*self._nics(moved), *disks]
         anew = [f"{change.what} cannot be changed in place" for change in changes if change.when is When.ANEW]
-        anew += [f"{part.kind} {part.name.partition(':')[2]} {_DONE[part.fate]}" for part in parts if part.fate in _DONE]
-        anew += [f"net {net} is made anew" for net in dict.fromkeys(nic.net for nic in self.env.nics) if net in moved]
+        anew += [f"disk {part.name.partition(':')[2]} {_DONE[part.fate]}" for part in disks if self._is_system(part)]
         name = self.file.name
         if anew:
-            return [ItemDiff("machine", name, Fate.REPLACE, "; ".join(anew), tuple(changes), _lost_machine(self.env)), *parts]
+            whole = ItemDiff("machine", name, Fate.REPLACE, "; ".join(anew), tuple(changes), _lost_machine(self.env))
+            return [whole, *(replace(part, loses="") for part in parts)]
         if changes:
             parts.insert(0, ItemDiff("machine", name, Fate.CHANGE, changes=tuple(changes)))
         return parts
+
+    def _is_system(self, part: ItemDiff) -> bool:
+        """Whether a disk that is not kept is the first one, which holds the operating system."""
+        first = {disks[0].name for disks in (self.env.disks, self.file.disks) if disks}
+        return part.fate in _DONE and part.name.partition(":")[2] in first
 
     def _values(self) -> Iterator[Change]:
         yield from _compared(MACHINE_KEYS, self.file, self.env, self.before)
@@ -218,21 +226,27 @@ class _Machine:
         wanted = self.file.metadata if self.before else _without_scripts(self.file.metadata)
         if dict(wanted) != dict(known):
             yield Change("metadata", dict(known), dict(wanted), When.NOW)
+        kept = {disk.name for disk in self.env.disks} & {disk.name for disk in self.file.disks}
+        order, wanted_order = ([disk.name for disk in disks if disk.name in kept] for disks in (self.env.disks, self.file.disks))
+        if order != wanted_order:
+            yield Change("order of disks", order, wanted_order, When.DOWN)
         if self.before and dict(self.file.extra) != dict(self.before.extra):
             yield Change("other keys", dict(self.before.extra), dict(self.file.extra), When.NOW)
 
-    def _nics(self) -> Iterator[ItemDiff]:
+    def _nics(self, moved: set[str]) -> Iterator[ItemDiff]:
         name = self.file.name
         for index in range(max(len(self.file.nics), len(self.env.nics))):
             new = self.file.nics[index] if index < len(self.file.nics) else None
             old = self.env.nics[index] if index < len(self.env.nics) else None
             where = f"{name}:eth{index}"
             if old is None and new is not None:
-                yield ItemDiff("nic", where, Fate.REPLACE, f"a new nic on net '{new.net}'")
+                yield ItemDiff("nic", where, Fate.CREATE, f"a new nic on net '{new.net}'")
             elif new is None and old is not None:
                 yield ItemDiff("nic", where, Fate.REMOVE, f"no nic on net '{old.net}' any more")
             elif new is not None and old is not None and not self._same_nic(new, old):
-                yield ItemDiff("nic", where, Fate.REPLACE, "its net or its address is another", tuple(_nic_changes(new, old)))
+                yield ItemDiff("nic", where, Fate.CHANGE, changes=tuple(_nic_changes(new, old)))
+            elif new is not None and new.net in moved:
+                yield ItemDiff("nic", where, Fate.CHANGE, f"net '{new.net}' is made anew, so that its addresses are others")
 
     def _same_nic(self, new: NicSpec, old: NicSpec) -> bool:
         if new.net != old.net:
@@ -250,23 +264,25 @@ class _Machine:
         for index, disk in enumerate(self.file.disks):
             where = f"{self.file.name}:{disk.name}"
             if disk.name in old:
-                yield from _disk(where, disk, old[disk.name], was.get(disk.name))
-            elif index == 0 or disk.type is not DiskType.EMPTY:
-                yield ItemDiff("disk", where, Fate.REPLACE, "only empty disks can be added, after the first one")
+                yield from _disk(where, disk, self.env, old[disk.name], was.get(disk.name))
+            elif index == 0 and not self.file.ova_url:
+                yield ItemDiff("disk", where, Fate.REPLACE, "the machine starts from its first disk, and that is a new one")
             else:
                 yield ItemDiff("disk", where, Fate.CREATE, "it is new in the init file")
         named = {disk.name for disk in self.file.disks}
         made = was or {disk.name: disk for disk in self.env.disks if not self.file.ova_url}
         for name in made:
             if name not in named and name in old:
-                yield ItemDiff("disk", f"{self.file.name}:{name}", Fate.REMOVE, "it is not in the init file any more")
+                loses = _lost_disk(self.env, old[name])
+                yield ItemDiff("disk", f"{self.file.name}:{name}", Fate.REMOVE, "it is not in the init file any more", loses=loses)
 
 
-def _disk(where: str, file: DiskSpec, env: DiskSpec, before: DiskSpec | None) -> Iterator[ItemDiff]:
+def _disk(where: str, file: DiskSpec, machine: MachineSpec, env: DiskSpec, before: DiskSpec | None) -> Iterator[ItemDiff]:
     changes = [*_disk_changes(file, env, before)]
     anew = [change.what for change in changes if change.when is When.ANEW]
     if anew:
-        yield ItemDiff("disk", where, Fate.REPLACE, f"{' and '.join(anew)} cannot be changed in place", tuple(changes))
+        why = f"{' and '.join(anew)} cannot be changed in place"
+        yield ItemDiff("disk", where, Fate.REPLACE, why, tuple(changes), _lost_disk(machine, env))
     elif changes:
         yield ItemDiff("disk", where, Fate.CHANGE, changes=tuple(changes))
 
@@ -310,14 +326,23 @@ def _plain(value: Any) -> Json:
 
 def _nic_changes(new: NicSpec, old: NicSpec) -> Iterator[Change]:
     if new.net != old.net:
-        yield Change("net", old.net, new.net, When.ANEW)
+        yield Change("net", old.net, new.net, When.DOWN)
     if new.ip is not None and new.ip != old.ip:
-        yield Change("ip", old.ip, new.ip, When.ANEW)
+        yield Change("ip", old.ip, new.ip, When.DOWN)
 
 
 def _without_scripts(metadata: Mapping[str, Json]) -> dict[str, Json]:
     """Init puts copies of scripts into the prefix, and their paths here."""
     return {key: value for key, value in metadata.items() if key not in ("deploy-scripts", "ovirt-scripts")}
+
+
+def _lost_disk(machine: MachineSpec, disk: DiskSpec) -> str:
+    """Say what is lost with one disk; nothing where it is an image of the user's, which stays."""
+    if disk.in_place or disk.format == "iso":
+        return ""
+    kept = [name for name, disks in machine.snapshots.items() if any(each.name == disk.name for each in disks)]
+    snapshots = f", in its snapshots ({', '.join(kept)}) too" if kept else ""
+    return f"disk '{disk.name}' of machine '{machine.name}': everything on it{snapshots}"
 
 
 def _lost_machine(machine: MachineSpec) -> str:

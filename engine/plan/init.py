@@ -11,7 +11,7 @@ from .materials import ImageFacts, InitFacts, OvaDisk, OvaFacts, ResolvedTemplat
 from .model import Inverse, Plan, Resource, Step, StepKind
 from .scripts import Scripts
 
-__all__ = ["ImageFacts", "InitFacts", "OvaDisk", "OvaFacts", "ResolvedTemplate", "needs_seed", "plan_init"]
+__all__ = ["ImageFacts", "InitFacts", "OvaDisk", "OvaFacts", "ResolvedTemplate", "make_seed", "names_of", "needs_seed", "plan_init"]
 
 GROUP_PREFIX = "Initialize prefix"
 GROUP_SUBNETS = "Lease subnets"
@@ -30,7 +30,7 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
         _refuse_appliance(machines.values())
     seeded = [machine for machine in machines.values() if facts.bootstrap and needs_seed(machine)]
     steps = [_make_prefix(facts), *_claim_subnets(spec), _make_keys(placed, seeded), *scripts.steps(), *disks.steps()]
-    steps += [_make_seed(machine, spec.nets) for machine in seeded]
+    steps += [make_seed(machine, spec.nets) for machine in seeded]
     steps.append(
         Step(
             "save-env",
@@ -112,7 +112,7 @@ def _claim_subnets(spec: EnvSpec) -> list[Step]:
 
 
 def _make_keys(spec: EnvSpec, seeded: list[MachineSpec]) -> Step:
-    hosts = {machine.name: _names_of(machine, spec.nets) for machine in seeded}
+    hosts = {machine.name: names_of(machine, spec.nets) for machine in seeded}
     return Step(
         "make-keys",
         StepKind.MAKE_KEYS,
@@ -124,7 +124,7 @@ def _make_keys(spec: EnvSpec, seeded: list[MachineSpec]) -> Step:
     )
 
 
-def _names_of(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> list[str]:
+def names_of(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> list[str]:
     """Return every name and address that a client may call the machine by."""
     addresses = [nic.ip for nic in machine.nics if nic.ip]
     names = [name for net in nets.values() for name, ip in net.mapping.items() if ip in addresses]
@@ -133,7 +133,8 @@ def _names_of(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> list[str]:
     return list(dict.fromkeys([machine.name, *full_name, *names, *addresses]))
 
 
-def _make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> Step:
+def make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec], *, renew_network: bool = False) -> Step:
+    """Return the step that writes a machine's seed; with `renew_network` a machine that has booted before takes its nics in again."""
     domain = nets[machine.mgmt_net].dns_domain_name if machine.mgmt_net in nets else None
     return Step(
         f"make-seed:{machine.name}",
@@ -147,6 +148,7 @@ def _make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> Step:
             "macs": [nic.mac for nic in machine.nics if nic.mac],
             "user_data": dict(machine.cloud_init.user_data) if machine.cloud_init else {},
             "network_config": machine.cloud_init.network_config if machine.cloud_init else None,
+            "renew_network": renew_network,
         },
         after=("make-keys",),
         resource=Resource.DISK,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,19 +19,18 @@ def merged(file: EnvSpec, env: EnvSpec, changes: EnvDiff) -> EnvSpec:
     moved = {*changes.names(Fate.REPLACE, "net"), *changes.names(Fate.CREATE, "net")}
     nets = {name: net if name in moved else replace(net, gw=env.nets[name].gw) for name, net in file.nets.items()}
     anew = {*changes.names(Fate.REPLACE, "machine"), *changes.names(Fate.CREATE, "machine")}
-    machines = {
-        name: _anew(machine, env.machines.get(name), file.nets, nets) if name in anew else _kept(machine, env.machines[name], changes)
-        for name, machine in file.machines.items()
-    }
-    return EnvSpec(machines, nets)
+    machines = {name: machine if name in anew else _kept(machine, env.machines[name], changes) for name, machine in file.machines.items()}
+    dressed = {name: _with_addresses(machine, env.machines.get(name), file, nets) for name, machine in machines.items()}
+    return EnvSpec(dressed, nets)
 
 
 def new_parts(target: EnvSpec, changes: EnvDiff) -> EnvSpec:
     """Return what must be made: whole machines, and of those that stay the disks and scripts that are new."""
     anew = {*changes.names(Fate.REPLACE, "machine"), *changes.names(Fate.CREATE, "machine")}
+    made = {*changes.names(Fate.CREATE, "disk"), *changes.names(Fate.REPLACE, "disk")}
     parts: dict[str, MachineSpec] = {}
     for name, machine in target.machines.items():
-        disks = tuple(disk for disk in machine.disks if f"{name}:{disk.name}" in changes.names(Fate.CREATE, "disk"))
+        disks = tuple(disk for disk in machine.disks if f"{name}:{disk.name}" in made)
         if name in anew:
             parts[name] = machine
         elif disks or has_changed(changes, name, "metadata"):
@@ -55,11 +54,23 @@ def has_changed(changes: EnvDiff, machine: str, what: str) -> bool:
     return any(change.what == what for item in changes.of(Fate.CHANGE, "machine") if item.name == machine for change in item.changes)
 
 
-def _anew(file: MachineSpec, env: MachineSpec | None, written: Mapping[str, NetSpec], nets: Mapping[str, NetSpec]) -> MachineSpec:
-    """Return a machine that is made (again): on nets that stay it keeps its addresses."""
-    old = env.nics if env is not None else ()
-    nics = tuple(_nic(nic, old[index] if index < len(old) else None, written, nets) for index, nic in enumerate(file.nics))
-    return replace(file, nics=nics)
+def _with_addresses(machine: MachineSpec, env: MachineSpec | None, file: EnvSpec, nets: Mapping[str, NetSpec]) -> MachineSpec:
+    """Return a machine with the nics of the file; on nets that stay they keep their addresses."""
+    written = file.machines[machine.name].nics
+    old = _partners(written, env.nics if env is not None else ())
+    return replace(machine, nics=tuple(_nic(nic, old.get(index), file.nets, nets) for index, nic in enumerate(written)))
+
+
+def _partners(new: Sequence[NicSpec], old: Sequence[NicSpec]) -> dict[int, NicSpec]:
+    """Return for the index of each new nic the old one that it was: at the same place, else the next one on the same net."""
+    found = {index: nic for index, nic in enumerate(old) if index < len(new) and new[index].net == nic.net}
+    left = [nic for index, nic in enumerate(old) if index not in found]
+    for index, nic in enumerate(new):
+        partner = next((each for each in left if each.net == nic.net), None)
+        if index not in found and partner is not None:
+            found[index] = partner
+            left.remove(partner)
+    return found
 
 
 def _nic(nic: NicSpec, old: NicSpec | None, written: Mapping[str, NetSpec], nets: Mapping[str, NetSpec]) -> NicSpec:
@@ -82,21 +93,35 @@ def _kept(file: MachineSpec, env: MachineSpec, changes: EnvDiff) -> MachineSpec:
     values: dict[str, Any] = {}
     for item in items:
         if item.kind == "machine":
-            values |= {_FIELDS[change.what]: getattr(file, _FIELDS[change.what]) for change in item.changes}
-    return replace(env, **values, disks=_disks(file, env, {item.name: item for item in items if item.kind == "disk"}))
+            named = (change.what for change in item.changes if change.what in _FIELDS)
+            values |= {_FIELDS[what]: getattr(file, _FIELDS[what]) for what in named}
+    disks = _disks(file, env, {item.name.partition(":")[2]: item for item in items if item.kind == "disk"})
+    return replace(env, **values, disks=disks, snapshots=_snapshots(env, disks))
 
 
 def _disks(file: MachineSpec, env: MachineSpec, items: Mapping[str, ItemDiff]) -> tuple[DiskSpec, ...]:
-    """Return the disks that are there, as they are to be, then the new ones."""
-    written = {disk.name: disk for disk in file.disks}
-    kept = [_disk(disk, written.get(disk.name), items.get(f"{env.name}:{disk.name}")) for disk in env.disks]
-    there = {disk.name for disk in env.disks}
-    return (*kept, *(disk for disk in file.disks if disk.name not in there))
+    """Return the disks in the order of the file, after those that it does not name, such as an archive's."""
+    there, written = {disk.name: disk for disk in env.disks}, {disk.name for disk in file.disks}
+    gone = {name for name, item in items.items() if item.fate is Fate.REMOVE}
+    others = (disk for disk in env.disks if disk.name not in written and disk.name not in gone)
+    named = (_disk(there[disk.name], disk, items.get(disk.name)) if disk.name in there else disk for disk in file.disks)
+    return (*others, *named)
 
 
-def _disk(env: DiskSpec, file: DiskSpec | None, item: ItemDiff | None) -> DiskSpec:
-    if file is None or item is None or item.fate is not Fate.CHANGE:
+def _snapshots(env: MachineSpec, disks: Sequence[DiskSpec]) -> dict[str, tuple[DiskSpec, ...]]:
+    """Return the snapshots with the disks that stay, where these are in the guest now. A disk that is made anew has no past."""
+    stay = {old.name: new for old in env.disks for new in disks if new.name == old.name and new.path == old.path}
+    return {
+        name: tuple(replace(disk, dev=stay[disk.name].dev) for disk in frozen if disk.name in stay)
+        for name, frozen in env.snapshots.items()
+    }
+
+
+def _disk(env: DiskSpec, file: DiskSpec, item: ItemDiff | None) -> DiskSpec:
+    if item is None:
         return env
+    if item.fate is Fate.REPLACE:
+        return file
     what = {change.what for change in item.changes}
     changed = replace(env, dev=file.dev if "dev" in what else env.dev, size=file.size if "size" in what else env.size)
     return replace(changed, metadata={**changed.metadata, **file.metadata}) if "metadata" in what else changed

@@ -193,9 +193,9 @@ def fetch_steps_done(steps: Sequence[Step], templates: Sequence[TemplateSummary]
     )
 
 
-def disk_need(machines: Sequence[MachineSummary], copied_bytes: int, available: int) -> Need:
-    """Return what images need: copies at once, everything once the guests have filled their disks."""
-    grown = [disk.size_bytes for machine in machines for disk in machine.disks if disk.how not in ("in place", "cdrom")]
+def disk_need(disks: Sequence[DiskSummary], copied_bytes: int, available: int) -> Need:
+    """Return what new images need: copies at once, everything once the guests have filled their disks."""
+    grown = [disk.size_bytes for disk in disks if disk.how not in ("in place", "cdrom")]
     known = all(size is not None for size in grown)
     return Need(copied_bytes, available, sum(size or 0 for size in grown) if known else None)
 

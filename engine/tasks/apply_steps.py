@@ -19,7 +19,7 @@ def keep_init_file(ctx: TaskContext, scope: RunScope, subject: str, args: Mappin
 
 
 def make_host_keys(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
-    """Make a host key for each new machine, and add it to those that are known."""
+    """Make a host key for each new machine, and know it, and those of machines whose names have changed."""
     from ..guest.hostkeys import remember_host_key
     from ..guest.keys import make_host_key
 
@@ -29,6 +29,8 @@ def make_host_keys(ctx: TaskContext, scope: RunScope, subject: str, args: Mappin
         write_bytes(host_key_path(prefix, machine), key.private_pem, mode=0o600)
         write_text(host_key_path(prefix, machine).with_suffix(".pub"), key.public_line + "\n", mode=0o644)
         remember_host_key(prefix.known_hosts, names, key.public_line)
+    for machine, names in args.get("known", {}).items():
+        remember_host_key(prefix.known_hosts, names, host_key_path(prefix, machine).with_suffix(".pub").read_text().strip())
 
 
 def unmake_host_keys(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:

@@ -129,7 +129,8 @@ def made_from(kit: Kit, prefix: Prefix) -> EnvSpec | None:
 def _apply_facts(prefix: Prefix, state: EnvState) -> ApplyFacts:
     known_hosts = prefix.known_hosts.read_text(encoding="utf-8") if prefix.known_hosts.exists() else ""
     scripts = frozenset(str(path) for path in prefix.scripts.iterdir()) if prefix.scripts.is_dir() else frozenset()
-    return ApplyFacts(_own_files(prefix, state.spec.machines), scripts, known_hosts)
+    seeds = {name: str(path) for name in state.machines if (path := seed_path(prefix, name)).exists()}
+    return ApplyFacts(_own_files(prefix, state.spec.machines), scripts, known_hosts, seeds)
 
 
 def _own_files(prefix: Prefix, machines: Mapping[str, MachineSpec]) -> dict[str, tuple[str, ...]]:
@@ -143,6 +144,9 @@ def _own_files(prefix: Prefix, machines: Mapping[str, MachineSpec]) -> dict[str,
     for name, paths in images.items():
         own = sorted(path for path in paths if owners[path] == 1 and Path(path).is_relative_to(prefix.images))
         key = host_key_path(prefix, name)
+        for disk in machines[name].disks:
+            of_disk = {each.path for each in _all_disks(machines[name]) if each.name == disk.name}
+            files[f"{name}:{disk.name}"] = tuple(path for path in own if path in of_disk)
         files[name] = (*own, *(str(path) for path in (seed_path(prefix, name), key, key.with_suffix(".pub"))))
     return files
 

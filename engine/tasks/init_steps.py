@@ -140,6 +140,7 @@ def make_seed(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str
             macs=tuple(args["macs"]),
             user_data=args["user_data"] or {},
             network_config=args["network_config"],
+            renew_network=bool(args.get("renew_network")),
         ),
     )
 

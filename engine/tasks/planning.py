@@ -137,7 +137,8 @@ class _Seen:
         machines = tuple(
             sums.machine_summary(machine, self.written.machines.get(name, machine), sizes) for name, machine in self.env.machines.items()
         )
-        new = [machine for machine in machines if machine.name in written.machines]
+        disks = {(name, disk.name) for name, machine in written.machines.items() for disk in machine.disks}
+        new = [disk for machine in machines for disk in machine.disks if (machine.name, disk.name) in disks]
         done = sums.fetch_steps_done(self.steps, sizes.templates)
         return PlanSummary(
             prefix=str(self.request.prefix),
@@ -155,9 +156,13 @@ class _Seen:
         )
 
     def _new_parts(self) -> EnvSpec:
-        """Return what the init file says of the machines that are made: only they need room."""
+        """Return what the init file says of the machines and disks that are made: only they need room."""
         if not is_prefix(self.request.prefix):
             return self.written
         new = {*self.changes.names(Fate.CREATE, "machine"), *self.changes.names(Fate.REPLACE, "machine")}
-        new |= {item.owner for item in self.changes.of(Fate.CREATE, "disk")}
-        return EnvSpec({name: machine for name, machine in self.written.machines.items() if name in new}, {})
+        made = {*self.changes.names(Fate.CREATE, "disk"), *self.changes.names(Fate.REPLACE, "disk")}
+        parts = {
+            name: machine if name in new else machine.with_disks(tuple(disk for disk in machine.disks if f"{name}:{disk.name}" in made))
+            for name, machine in self.written.machines.items()
+        }
+        return EnvSpec({name: machine for name, machine in parts.items() if name in new or machine.disks}, {})

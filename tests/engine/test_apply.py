@@ -11,7 +11,7 @@ import pytest
 
 from engine.context import TaskContext
 from engine.errors import ChangeRefused, HostRefused, InitFileError, NotReady
-from engine.spec import MachineStatus
+from engine.spec import DhcpRange, MachineStatus
 from engine.state.prefix import Prefix
 from engine.tasks.applying import prepare_changes
 from engine.tasks.journal import Journal
@@ -28,6 +28,16 @@ MORE_MEMORY = HELLO.replace("vm1: {memory: 128", "vm1: {memory: 256")
 EXTRA_DISK = HELLO.replace("dev: vda}]}\n  vm1", "dev: vda}, {type: empty, name: data, dev: vdb, size: 1M, format: qcow2}]}\n  vm1", 1)
 OTHER_SUBNET = HELLO.replace("type: nat,", "type: nat, gw: 192.168.220.1,")
 SECOND_NET = HELLO.replace("nets:\n", "nets:\n  n1: {type: nat}\n")
+SECOND_NIC = SECOND_NET.replace("nics: [{net: n0}]", "nics: [{net: n0}, {net: n1}]", 1)
+OTHER_PASSWORD = HELLO.replace("memory: 128", "root-password: secret, memory: 128")
+OTHER_DATA = EXTRA_DISK.replace("size: 1M, format: qcow2", "size: 2M, format: raw")
+OTHER_PASSWORD_AND_SIZE = EXTRA_DISK.replace("size: 1M", "size: 3M").replace("memory: 128", "root-password: secret, memory: 128")
+DISK = "vm0_root.qcow2"
+
+
+def names_known(prefix: Prefix) -> set[str]:
+    """Return everything that a host key is known by."""
+    return {line.split()[0] for line in prefix.known_hosts.read_text().splitlines()}
 
 
 def agreed(bench: Bench, text: str) -> Prefix:
@@ -122,7 +132,7 @@ def test_a_new_disk_of_a_running_machine_needs_agreement_and_a_restart(bench: Be
     assert [disk.name for disk in bench.host.machines[prefix.uuid, "vm0"].disks] == ["root", "data"]
 
 
-@pytest.mark.parametrize("text", [WITHOUT_VM1, OTHER_SUBNET], ids=["machine gone", "another subnet"])
+@pytest.mark.parametrize("text", [WITHOUT_VM1, OTHER_PASSWORD], ids=["machine gone", "told at first boot"])
 def test_what_would_be_lost_is_said_and_nothing_is_changed(bench: Bench, text: str) -> None:
     prefix = bench.up()
     before = files(prefix)
@@ -140,10 +150,13 @@ def test_a_machine_that_is_gone_from_the_file_goes_when_agreed(bench: Bench) -> 
     assert not [path for path in prefix.path.rglob("*vm1*") if "journal" not in path.parts]
 
 
-def test_another_subnet_makes_everything_on_it_anew(bench: Bench) -> None:
+def test_another_subnet_gives_machines_other_addresses_and_leaves_their_disks(bench: Bench) -> None:
     prefix = bench.up()
+    disks = {path.name: path.stat().st_ino for path in prefix.images.iterdir()}
     agreed(bench, OTHER_SUBNET)
     env = prefix.load_env()
+    assert {path.name: path.stat().st_ino for path in prefix.images.iterdir()} == disks
+    assert {"vm0", "192.168.220.2"} <= names_known(prefix)
     assert [machine.ip for machine in env.machines.values()] == ["192.168.220.2", "192.168.220.3"]
     assert [path.name for path in (bench.folder / "subnets").glob("*.lease")] == ["220.lease"]
     assert bench.host.nets[prefix.uuid, "n0"].gw == "192.168.220.1"
@@ -158,12 +171,11 @@ def test_a_new_net_leases_its_subnet(bench: Bench) -> None:
 
 def test_a_failure_takes_the_change_back(bench: Bench) -> None:
     prefix = bench.up()
-    (prefix.path / "virt" / "vm-vm1").chmod(0o644)
     before = files(prefix)
     (bench.folder / "store").rename(bench.folder / "gone")
     (bench.folder / "store").write_text("no folder")
     with pytest.raises(Exception, match=r".+"):
-        agreed(bench, OTHER_SUBNET)
+        agreed(bench, OTHER_PASSWORD)
     assert files(prefix) == before
     assert sorted(name for _, name in bench.host.machines) == ["vm0", "vm1"]
 
@@ -202,11 +214,22 @@ def test_the_file_that_it_was_made_from_is_read_again_when_none_is_named(bench: 
     assert Prefix.at(request.prefix).machine("vm1").memory_mib == 256
 
 
-def test_an_apply_that_died_is_undone(bench: Bench) -> None:
-    prefix = bench.up()
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(OTHER_SUBNET, id="subnet"),
+        pytest.param(OTHER_PASSWORD, id="password"),
+        pytest.param(SECOND_NIC, id="nic"),
+        pytest.param(OTHER_DATA, id="disk"),
+        pytest.param(HELLO, id="disk gone"),
+        pytest.param(THIRD, id="machine"),
+    ],
+)
+def test_an_apply_that_died_is_undone(text: str, bench: Bench) -> None:
+    prefix = bench.up(EXTRA_DISK)
     before = files(prefix)
     with TaskContext.root(bench.engine.bus, "dies", run_id="dead") as ctx:
-        prepared = prepare_changes(bench.engine.kit, ctx, bench.request(OTHER_SUBNET))
+        prepared = prepare_changes(bench.engine.kit, ctx, bench.request(text))
         assert prepared is not None
         plan = prepared.plans[0]
         journal = Journal.create(journal_folder(plan), "dead", plan)
@@ -222,14 +245,128 @@ def test_an_apply_that_died_is_undone(bench: Bench) -> None:
     assert bench.engine.state(prefix).up_count == 2
 
 
+def test_a_second_nic_of_a_machine_that_is_down_is_simply_there(bench: Bench) -> None:
+    prefix = bench.init()
+    disks = files(prefix)[f"images/{DISK}"]
+    bench.up(SECOND_NIC)
+    nics = bench.host.machines[prefix.uuid, "vm0"].nics
+    assert [(nic.net, nic.ip) for nic in nics] == [("n0", "192.168.200.2"), ("n1", "192.168.201.2")]
+    assert files(prefix)[f"images/{DISK}"] == disks
+    assert {"vm0-eth1", "192.168.201.2"} <= names_known(prefix)
+    assert b"54:52:c0:a8:c9:02" in (prefix.seeds / "vm0.iso").read_bytes()
+    assert b"boot-new-instance" in (prefix.seeds / "vm0.iso").read_bytes()
+
+
+def test_the_host_key_stays_the_same_under_its_new_names(bench: Bench) -> None:
+    prefix = bench.init()
+    key = (prefix.seeds / "vm0_host_key").read_bytes()
+    bench.up(SECOND_NIC)
+    lines = [line.split() for line in prefix.known_hosts.read_text().splitlines()]
+    assert len({data for name, _, data, *_ in lines if name in ("vm0", "vm0-eth0", "vm0-eth1")}) == 1
+    assert (prefix.seeds / "vm0_host_key").read_bytes() == key
+
+
+def test_a_machine_that_nothing_changes_for_is_left_alone(bench: Bench) -> None:
+    prefix = bench.up()
+    seed, since_s = (prefix.seeds / "vm1.iso").stat(), bench.host.started_at_s[prefix.uuid, "vm1"]
+    agreed(bench, SECOND_NIC)
+    assert (prefix.seeds / "vm1.iso").stat() == seed
+    assert bench.host.started_at_s[prefix.uuid, "vm1"] == since_s
+
+
+def test_a_second_nic_of_a_running_machine_needs_agreement_and_a_restart(bench: Bench) -> None:
+    prefix = bench.up()
+    with pytest.raises(ChangeRefused, match=r"machine 'vm0': what runs on it \(it is stopped for its nics, and started again\)") as refusal:
+        bench.up(SECOND_NIC)
+    assert "vm1" not in str(refusal.value)
+    agreed(bench, SECOND_NIC)
+    assert len(bench.host.machines[prefix.uuid, "vm0"].nics) == 2
+    assert bench.engine.state(prefix).up_count == 2
+
+
+def test_nics_that_change_places_keep_their_addresses(bench: Bench) -> None:
+    prefix = bench.init(SECOND_NIC)
+    bench.up(SECOND_NIC.replace("nics: [{net: n0}, {net: n1}]", "nics: [{net: n1}, {net: n0}]"))
+    assert [(nic.net, nic.ip) for nic in prefix.machine("vm0").nics] == [("n1", "192.168.201.2"), ("n0", "192.168.200.2")]
+    assert prefix.load_env().nets["n1"].mapping["vm0-eth0"] == "192.168.201.2"
+
+
+def test_a_nic_that_goes_takes_nothing_along(bench: Bench) -> None:
+    prefix = bench.init(SECOND_NIC)
+    bench.up(SECOND_NIC.replace(", {net: n1}", ""))
+    assert len(prefix.machine("vm0").nics) == 1
+    assert b"54:52:c0:a8:c9:02" not in (prefix.seeds / "vm0.iso").read_bytes()
+
+
+def test_another_data_disk_is_all_that_is_lost(bench: Bench) -> None:
+    prefix = bench.init(EXTRA_DISK)
+    root = prefix.machine("vm0").disks[0]
+    inode = Path(root.path or "").stat().st_ino
+    with pytest.raises(ChangeRefused, match="disk 'data' of machine 'vm0': everything on it"):
+        bench.up(OTHER_DATA)
+    agreed(bench, OTHER_DATA)
+    assert prefix.machine("vm0").disks[0] == root
+    assert Path(root.path or "").stat().st_ino == inode
+    data = Path(prefix.machine("vm0").disks[1].path or "")
+    assert data.stat().st_size == 2 * 1024**2
+    assert sorted(path.name for path in prefix.images.glob("vm0*")) == sorted([Path(root.path or "").name, data.name])
+
+
+def test_a_disk_that_goes_takes_its_file_and_its_frozen_images_along(bench: Bench) -> None:
+    prefix = bench.init(EXTRA_DISK)
+    bench.engine.snapshot(prefix, "clean").result(60)
+    agreed(bench, HELLO)
+    machine = prefix.machine("vm0")
+    assert [disk.name for disk in machine.disks] == ["root"]
+    assert [disk.name for disk in machine.snapshots["clean"]] == ["root"]
+    assert not [path for path in prefix.images.iterdir() if "data" in path.name]
+    bench.engine.revert(prefix, "clean").result(60)
+
+
+def test_a_disk_that_moves_to_another_device_goes_back_to_its_own_past(bench: Bench) -> None:
+    prefix = bench.init(EXTRA_DISK)
+    bench.engine.snapshot(prefix, "clean").result(60)
+    new = "{type: empty, name: more, dev: vdb, size: 2M, format: qcow2}"
+    bench.up(
+        EXTRA_DISK.replace("name: data, dev: vdb, size: 1M, format: qcow2}", f"name: data, dev: vdc, size: 1M, format: qcow2}}, {new}")
+    )
+    more = next(disk for disk in prefix.machine("vm0").disks if disk.name == "more")
+    before = Path(more.path or "").read_bytes()
+    bench.engine.revert(prefix, "clean").result(60)
+    assert Path(more.path or "").read_bytes() == before
+
+
+def test_a_disk_of_a_machine_that_is_made_anew_is_not_grown_as_well(bench: Bench) -> None:
+    prefix = bench.init(EXTRA_DISK)
+    agreed(bench, OTHER_PASSWORD_AND_SIZE)
+    info = subprocess.run(
+        ["qemu-img", "info", "--output=json", str(prefix.machine("vm0").disks[1].path)], check=True, capture_output=True, text=True
+    ).stdout
+    assert json.loads(info)["virtual-size"] == 3 * 1024**2
+
+
+def test_a_pool_of_a_net_that_is_up_changes_at_once(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.up(HELLO.replace("end: 254", "end: 199"))
+    assert bench.host.nets[prefix.uuid, "n0"].dhcp == DhcpRange(100, 199)
+
+
+def test_what_takes_a_restart_is_said_with_what_to_do(bench: Bench) -> None:
+    bench.up()
+    notes = bench.engine.plan(bench.request(HELLO.replace("type: nat,", "type: nat, mtu: 1400,"))).notes
+    assert notes == (
+        "net 'n0' is up: mtu changes when it is stopped, with all of its machines, and started: lagotui --run stop, then lagotui --run up",
+    )
+
+
 def test_the_plan_of_a_change_says_what_up_would_do(bench: Bench) -> None:
     bench.up()
     plan = bench.engine.plan(bench.request(OTHER_SUBNET))
     assert plan.exists
     assert {(item.fate.value, item.kind, item.name) for item in plan.changes.items} == {
         ("replace", "net", "n0"),
-        ("replace", "machine", "vm0"),
-        ("replace", "machine", "vm1"),
+        ("change", "nic", "vm0:eth0"),
+        ("change", "nic", "vm1:eth0"),
     }
     assert plan.step_count > 0
 

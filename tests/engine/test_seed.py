@@ -61,6 +61,11 @@ def test_image_holds_the_files_under_their_real_names(tmp_path: Path, names: str
         assert read_image(tmp_path / "seed.iso", **{names: f"/{name}"}) == content
 
 
+def test_nics_are_taken_in_at_the_first_boot_only_unless_they_changed() -> None:
+    assert "updates" not in user_data(seed())
+    assert user_data(seed(renew_network=True))["updates"] == {"network": {"when": ["boot-new-instance", "boot"]}}
+
+
 def test_image_is_labelled_for_cloud_init(tmp_path: Path) -> None:
     write_seed(tmp_path / "seed.iso", seed())
     assert (tmp_path / "seed.iso").read_bytes()[32808:32840].decode().strip() == SEED_LABEL

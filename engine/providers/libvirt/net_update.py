@@ -1,4 +1,4 @@
-"""New names and reservations in the DNS and DHCP of a net that stays up, so that its machines keep their connections."""
+"""New names, reservations and pools in the DNS and DHCP of a net that stays up, so that its machines keep their connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANYWHERE = -1
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One host element that is added or taken away."""
+    """One host or range element that is added or taken away."""
 
     command: int
     section: int
@@ -30,7 +30,7 @@ class Edit:
 
 
 def update_net(conn: libvirt.virConnect, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> int:
-    """Bring the hosts that a running net knows to what its spec says; return how many entries changed.
+    """Bring the hosts that a running net knows, and its pool, to what its spec says; return how many entries changed.
 
     Raises:
         HostRefused: the host does not take one.
@@ -48,14 +48,15 @@ def update_net(conn: libvirt.virConnect, env: EnvRef, net: NetSpec, nets: Mappin
         try:
             network.update(edit.command, edit.section, edit.parent, edit.xml, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE)
         except libvirt.libvirtError as error:
-            raise refused(f"cannot change the names of net '{net.name}'", error) from error
+            raise refused(f"cannot change the names and addresses of net '{net.name}'", error) from error
     return len(edits)
 
 
 def edits_between(live: etree._Element, wanted: etree._Element) -> Iterator[Edit]:
-    """Yield what makes the hosts of one network those of another; what goes comes first, since names and addresses are unique."""
+    """Yield what makes the hosts and pools of one network those of another; what goes comes first, since names and addresses are unique."""
     pairs = [Hosts(libvirt.VIR_NETWORK_SECTION_DNS_HOST, ANYWHERE, live.findall("dns/host"), wanted.findall("dns/host"))]
     for index, (has, wants) in enumerate(zip(live.findall("ip"), wanted.findall("ip"), strict=False)):
+        pairs.append(Hosts(libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, index, has.findall("dhcp/range"), wants.findall("dhcp/range")))
         pairs.append(Hosts(libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, index, has.findall("dhcp/host"), wants.findall("dhcp/host")))
     for pair in pairs:
         yield from pair.edits(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, pair.live, pair.wanted)
@@ -65,7 +66,7 @@ def edits_between(live: etree._Element, wanted: etree._Element) -> Iterator[Edit
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """One list of hosts, as it is and as it should be."""
+    """One list of hosts or ranges, as it is and as it should be."""
 
     section: int
     parent: int

@@ -13,10 +13,13 @@ from engine.spec import DhcpRange, EnvRef, EnvSpec, MachineSpec, NetSpec, NicSpe
 ENV = EnvRef("/p", "763e40cc" * 4)
 ADD, DELETE = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
 DNS, DHCP = libvirt.VIR_NETWORK_SECTION_DNS_HOST, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST
+POOL = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE
+
+RANGE = DhcpRange(100, 200)
 
 
-def network(*machines: str, ipv6: bool = False) -> etree._Element:
-    net = NetSpec("lan", dhcp=DhcpRange(100, 200), ipv6=ipv6)
+def network(*machines: str, ipv6: bool = False, pool: DhcpRange | None = RANGE) -> etree._Element:
+    net = NetSpec("lan", dhcp=pool, ipv6=ipv6)
     planned = plan_addresses(EnvSpec({name: MachineSpec(name, nics=(NicSpec("lan"),)) for name in machines}, {"lan": net}), {})
     return etree.fromstring(network_xml(ENV, planned.nets["lan"], planned.nets).encode())
 
@@ -44,6 +47,17 @@ def test_a_machine_that_goes_is_removed_by_its_address() -> None:
 
 def test_ipv6_has_lists_of_its_own() -> None:
     assert places(list(edits_between(network("a", ipv6=True), network("a", "b", ipv6=True)))).count((ADD, DHCP, 1)) == 1
+
+
+def test_another_pool_is_one_range_for_another() -> None:
+    edits = list(edits_between(network("a"), network("a", pool=DhcpRange(100, 120))))
+    assert places(edits) == [(DELETE, POOL, 0), (ADD, POOL, 0)]
+    assert 'start="192.168.200.100" end="192.168.200.120"/>' in edits[1].xml
+
+
+def test_a_pool_comes_and_goes() -> None:
+    assert places(list(edits_between(network("a", pool=None), network("a")))) == [(ADD, POOL, 0)]
+    assert places(list(edits_between(network("a"), network("a", pool=None)))) == [(DELETE, POOL, 0)]
 
 
 def test_what_goes_is_removed_before_what_comes_is_added() -> None:
