@@ -22,12 +22,13 @@ from .tasks.applying import prepare_changes, require_agreement
 from .tasks.export_verbs import ExportVerbs
 from .tasks.facts import InitRequest, read_remains
 from .tasks.looking import LeaseInfo, Looks, TemplateInfo
+from .tasks.guest_verbs import GuestVerbs
 from .tasks.power_verbs import PowerVerbs
 from .tasks.preparing import Kit, prepare_init
 from .tasks.reach_verbs import ReachVerbs, SshWay
 from .tasks.runs import Run, RunHandle, Runs, forget_pending, with_workdir
 from .tasks.scope import WaitReady
-from .tasks.snapshot_verbs import SnapshotVerbs
+from .tasks.snapshot_verbs import SnapshotInfo, SnapshotVerbs
 from .tasks.targets import wait_until_ssh_answers
 from .tasks.template_runs import TemplateRuns
 from .tasks.threads import in_thread
@@ -51,6 +52,7 @@ __all__ = [
     "NetSummary",
     "PlanSummary",
     "RunHandle",
+    "SnapshotInfo",
     "SshWay",
     "TemplateInfo",
     "TemplateSummary",
@@ -60,7 +62,7 @@ LOST_RACES = 3
 """How often a lost race for a subnet is planned anew."""
 
 
-class Engine(Looks, ExportVerbs, PowerVerbs, ReachVerbs, SnapshotVerbs):
+class Engine(Looks, GuestVerbs, ExportVerbs, PowerVerbs, ReachVerbs, SnapshotVerbs):
     """Builds, runs and throws away environments. Making one opens nothing and starts nothing."""
 
     def __init__(self, settings: Settings, *, hosts: Hosts | None = None, wait_ready: WaitReady | None = None) -> None:

@@ -10,6 +10,9 @@ from typing import Protocol
 
 from . import dial_client
 
+SSH_BANNER = b"SSH-"
+"""What every server says first. (RFC 4253, section 4.2)"""
+
 
 class Dialer(Protocol):
     """Connects to guests of one host."""
@@ -59,3 +62,13 @@ class WorldDialer:
         program = str(Path(dial_client.__file__).resolve())
         ours = (sys.executable, "-I", "-S", program, self.socket_path)
         return (*(word.replace("%", "%%") for word in ours), "%h", "%p")
+
+
+def speaks_ssh(dialer: Dialer, address: str, port: int, dial_timeout_s: float, banner_timeout_s: float) -> bool:
+    """Whether a server says at once that it speaks ssh. Costs a few milliseconds: no login, no library."""
+    try:
+        with dialer.connect(address, port, dial_timeout_s) as server:
+            server.settimeout(banner_timeout_s)
+            return server.recv(len(SSH_BANNER), socket.MSG_WAITALL) == SSH_BANNER
+    except OSError:
+        return False

@@ -11,11 +11,11 @@ from ..context import TaskContext
 from ..errors import DiskFull
 from ..state.atomic import FULL
 from .local_tree import LocalTree, NewFile, Parts, is_name
-from .sftp import CHUNK_BYTES, Job, Sftp, Ticket, ask, send, wait
+from .sftp import Job, Sftp, Ticket, ask, send, wait
 from .sftp_wire import READ, About, Kind, Refused, Reply, Request, close, of_path, open_file, read
 from .tally import Tally
 
-WINDOW = 32
+WINDOW = 16
 """Reads of one file that are under way at once."""
 Part = Generator[Request | Ticket, Ticket | Reply | None, None]
 Work = Callable[[], None]
@@ -116,14 +116,14 @@ class Download:
         """Copy what is in a file; of one that grows meanwhile, as much as it had. A size of 0 may mean that nobody knows it."""
         if size == 0:
             offset = 0
-            while data := _data((yield from ask(read(handle, offset, CHUNK_BYTES)))):
+            while data := _data((yield from ask(read(handle, offset, self.sftp.chunk_bytes)))):
                 offset += len(data)
                 self._write(new, data)
             return
         under_way: deque[tuple[Ticket, int, int]] = deque()
         try:
-            for offset in range(0, size, CHUNK_BYTES):
-                length = min(CHUNK_BYTES, size - offset)
+            for offset in range(0, size, self.sftp.chunk_bytes):
+                length = min(self.sftp.chunk_bytes, size - offset)
                 under_way.append(((yield from send(read(handle, offset, length))), offset, length))
                 if len(under_way) >= WINDOW and not (yield from self._piece(handle, new, *under_way.popleft())):
                     break

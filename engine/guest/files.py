@@ -6,8 +6,10 @@ one that is named is followed), modes and times are kept, a file gets its name w
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -48,8 +50,15 @@ def copy_to(ctx: TaskContext, session: Session, local: Path, remote: str) -> Tal
     return tally
 
 
-def copy_from(ctx: TaskContext, session: Session, remote: str, local: Path) -> Tally:
+def copy_from(ctx: TaskContext, session: Session, remote: str, local: Path, *, onto: bool = False) -> Tally:
     """Copy a file or a folder of a guest to this machine; names and links of the guest lead nowhere else.
+
+    Args:
+        ctx: the task it belongs to.
+        session: logged in.
+        remote: in the guest; relative to the home of its user.
+        local: of this machine.
+        onto: `local` is what it becomes, also where a folder of that name is there.
 
     Raises:
         PathNotFound: it is not there, or the folder that it should go to is not.
@@ -63,19 +72,49 @@ def copy_from(ctx: TaskContext, session: Session, remote: str, local: Path) -> T
     except NoSftp:
         from .scp import copy_from_by_scp
 
-        return copy_from_by_scp(ctx, session, remote, local)
+        return copy_from_by_scp(ctx, session, remote, local, onto=onto)
     tally = Tally(ctx)
     with closing(sftp.channel):
         path = _remote(remote)
         about = _about(ctx, sftp, Kind.STAT, path)
         if about is None:
             raise PathNotFound(f"there is no {shown(path)} in '{session.way.target.name}'")
-        folder, name = destination(local, path.rstrip(b"/").rpartition(b"/")[2], is_folder=stat.S_ISDIR(about.mode))
+        name = path.rstrip(b"/").rpartition(b"/")[2]
+        folder, name = (local.parent, os.fsencode(local.name)) if onto else destination(local, name, is_folder=stat.S_ISDIR(about.mode))
         tally.total = about.size if stat.S_ISREG(about.mode) else 0
         with LocalTree(folder) as tree:
             Download(sftp, tree, tally).run(ctx, path, (name,) if name else (), about)
     tally.require_all(f"not everything of '{remote}' of '{session.way.target.name}' could be copied")
     return tally
+
+
+def fetch(ctx: TaskContext, session: Session, names: Mapping[str, str], folder: Path, *, strict: bool) -> list[str]:
+    """Copy files and folders of a guest into a folder of this machine, each under a name that is given.
+
+    Args:
+        ctx: the task it belongs to.
+        session: logged in.
+        names: path in the guest → its name in the folder.
+        folder: is there.
+        strict: what cannot be copied is an error; else it is only told.
+
+    Returns:
+        The paths that are not in the guest.
+
+    Raises: as `copy_from`, but PathNotFound.
+    """
+    missing = []
+    for path, name in names.items():
+        with ctx.child(f"Copy {path}") as task:
+            try:
+                copy_from(task, session, path, folder / name, onto=True)
+            except PathNotFound:
+                missing.append(path)
+            except CopyFailed as failure:
+                if strict:
+                    raise
+                task.log(failure.message, logging.WARNING)
+    return missing
 
 
 def destination(local: Path, name: bytes, *, is_folder: bool) -> tuple[Path, bytes]:

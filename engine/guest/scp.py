@@ -193,7 +193,7 @@ class _Sending:
 # --- from a guest ------------------------------------------------------------------------------------------------
 
 
-def copy_from_by_scp(ctx: TaskContext, session: Session, remote: str, local: Path) -> Tally:
+def copy_from_by_scp(ctx: TaskContext, session: Session, remote: str, local: Path, *, onto: bool) -> Tally:
     """Copy out of a guest. Raises what `files.copy_from` raises."""
     from .files import destination
 
@@ -201,7 +201,8 @@ def copy_from_by_scp(ctx: TaskContext, session: Session, remote: str, local: Pat
     if session.run(ctx, f"test -e {_quoted(path)}").code != 0:
         raise PathNotFound(f"there is no {shown(path)} in '{session.way.target.name}'")
     is_folder = _is_folder(ctx, session, path)
-    folder, name = destination(local, path.rstrip(b"/").rpartition(b"/")[2], is_folder=is_folder)
+    name = path.rstrip(b"/").rpartition(b"/")[2]
+    folder, name = (local.parent, os.fsencode(local.name)) if onto else destination(local, name, is_folder=is_folder)
     tally = Tally(ctx)
     ctx.log(f"'{session.way.target.name}' has no SFTP server: copying by scp; links arrive as what they lead to")
     wire = _wire(ctx, session, "-f", path)

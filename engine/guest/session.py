@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,6 +132,8 @@ def _log_in(ctx: TaskContext, way: Way, tries: int, timeout_s: float, patience_s
         way.require_up()
         try:
             guest = ssh.greet(ctx, way.target, way.dialer, timeout_s, timeout_s)
+            with contextlib.suppress(OSError):  # no TCP: nothing holds small packets back
+                guest.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return ssh.log_in(ctx, way.target, guest, max(timeout_s, LOGIN_TIMEOUT_S))
         except (SshRefused, HostKeyChanged):  # a machine that just came up may still be putting its keys in
             refused_since_s = refused_since_s or time.monotonic()

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING
 
 from ..context import TaskContext
 from ..errors import GuestError
-from .sftp_wire import POSIX_RENAME, Kind, Reply, Request, number_at
+from .sftp_wire import LIMITS, POSIX_RENAME, Kind, Reply, Request, number_at
 
 if TYPE_CHECKING:
     import paramiko
 
 CHUNK_BYTES = 32 * 1024
-"""Of one read or write: what every server takes, and what fits into one packet of ssh."""
+"""Of one read or write: what every server takes."""
+LARGE_CHUNK_BYTES = 128 * 1024
+"""Of one read or write where the server has OpenSSH's `limits` extension, with which it takes up to 255 KiB."""
 JOBS = 32
 """Jobs that are under way at once; a server may have few descriptors."""
 REQUESTS = 48
-"""Requests that are under way at once: their replies fit into the window of the channel, so that sending never waits for us to read."""
+"""Requests that are under way at once; either they or their replies are short, so that neither side ever waits for the other to read."""
 SILENCE_LIMIT_S = 60.0
 LOOK_S = 0.25
 """How often a silent server is given up for a look at the rest of the world; also the time that a cancel takes."""
@@ -72,6 +74,8 @@ class Sftp:
     """Called while nothing comes; raises when nothing will."""
     can_replace: bool = False
     """Whether it renames over what is there."""
+    chunk_bytes: int = CHUNK_BYTES
+    """Of one read or write."""
     silence_limit_s: float = SILENCE_LIMIT_S
     _inbox: bytearray = field(default_factory=bytearray)
     _outbox: bytearray = field(default_factory=bytearray)
@@ -101,6 +105,8 @@ class Sftp:
         if kind != Kind.VERSION or number_at(body, 0) < VERSION:
             raise NoSftp("what answers is no SFTP server")
         self.can_replace = POSIX_RENAME in body
+        if LIMITS in body:
+            self.chunk_bytes = LARGE_CHUNK_BYTES
 
     def spawn(self, job: Job) -> None:
         """Add a job; it begins before those that were added earlier."""

@@ -44,6 +44,8 @@ _WORDS = {NO_SUCH_FILE: "no such file or folder", PERMISSION_DENIED: "permission
 
 POSIX_RENAME = b"posix-rename@openssh.com"
 """The extension that renames over what is there."""
+LIMITS = b"limits@openssh.com"
+"""The extension that tells how long reads and writes may be; who has it takes long ones."""
 READ, WRITE, CREATE, TRUNCATE = 0x01, 0x02, 0x08, 0x10
 _SIZE, _OWNER, _MODE, _TIMES, _EXTENDED = 0x1, 0x2, 0x4, 0x8, 0x80000000
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ..context import TaskContext
 from ..errors import EngineError
 from .local_tree import part_name
-from .sftp import CHUNK_BYTES, Job, Sftp, Ticket, ask, send, wait
+from .sftp import Job, Sftp, Ticket, ask, send, wait
 from .sftp_wire import (
     CREATE,
     TRUNCATE,
@@ -33,7 +33,7 @@ from .sftp_wire import (
 )
 from .tally import Tally
 
-WINDOW = 32
+WINDOW = 16
 """Writes of one file that are under way at once."""
 CLEANING_LIMIT_S = 3.0
 """How long a machine may be silent when a copy that broke off is cleaned up."""
@@ -168,7 +168,7 @@ class Upload:
         under_way: deque[Ticket] = deque()
         refusals: list[Refused] = []
         offset = 0
-        while not refusals and (data := os.pread(source, CHUNK_BYTES, offset)):
+        while not refusals and (data := os.pread(source, self.sftp.chunk_bytes, offset)):
             under_way.append((yield from send(write(handle, offset, data))))
             offset += len(data)
             self.tally.moved(len(data))

@@ -49,8 +49,13 @@ VERBS: Mapping[str, Verb] = {
     "enter": Verb("reaching", "run a command, or a shell, in the network of the machines", "enter -- ping -c 1 192.168.200.2"),
     "ssh-config": Verb("sshing", "print what lets ssh, scp and rsync find the machines by name", "ssh-config --output ssh.conf"),
     "ansible_hosts": Verb("ansible", "print an Ansible inventory, or answer Ansible as a program", "ansible_hosts --keys groups distro"),
-    "snapshot": Verb("snapshots", "take a snapshot of every machine, or list what there is", "snapshot before-upgrade"),
-    "revert": Verb("snapshots", "put every machine back to a snapshot", "revert before-upgrade"),
+    "copy-to-vm": Verb("guest", "copy a file or a folder into a machine", "copy-to-vm alice site.conf /etc/"),
+    "copy-from-vm": Verb("guest", "copy a file or a folder out of a machine", "copy-from-vm alice /var/log logs"),
+    "collect": Verb("guest", "fetch the artifacts of every machine, also of those that are down", "collect --output artifacts"),
+    "deploy": Verb("guest", "run the deploy scripts of machines", "deploy alice"),
+    "service": Verb("guest", "show, start or stop a service of a machine", "service alice sshd start"),
+    "snapshot": Verb("snapshots", "take, list or delete snapshots of machines", "snapshot --memory before-upgrade"),
+    "revert": Verb("snapshots", "put machines back to a snapshot", "revert before-upgrade"),
     "export": Verb("exporting", "write disks and an init file into a folder for others to make it from", "export -s -d /tmp/mine"),
     "destroy": Verb("removal", "remove an environment and everything in it", "destroy -y"),
     "cleanup": Verb("removal", "stop everything, and keep the files of an environment without it being one", "cleanup"),
@@ -61,14 +66,6 @@ VERBS: Mapping[str, Verb] = {
     "completions": Verb("completion", "print the completions of a shell", "completions bash"),
     "template": Verb("templates", "list, fetch, import, publish, prune or build templates", "template pull debian-13"),
 }
-
-LATER = (
-    "collect",
-    "copy-to-vm",
-    "copy-from-vm",
-    "deploy",
-)
-"""Verbs of the predecessor that are not there yet."""
 
 
 def command(verb: str) -> Command:

@@ -7,11 +7,16 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..exit_codes import ExitCode
+from ..streams import tell
 from . import Command
 from .options import parser_for_verb
 from .session import Session
+
+if TYPE_CHECKING:
+    from engine.state.prefix import Prefix
 
 
 def _shell(session: Session, arguments: Namespace) -> int:
@@ -25,7 +30,6 @@ def _shell(session: Session, arguments: Namespace) -> int:
         return ExitCode.OK
     name = env.machine(words[0]).name if machine is None else machine
     command = words_of_command(words[1:])
-    session.follow(lambda engine: engine.wait_ssh(env, name), quiet=True)
     script = script_of(command)
     if script is not None:
         os.dup2(os.open(script, os.O_RDONLY), 0)
@@ -33,7 +37,21 @@ def _shell(session: Session, arguments: Namespace) -> int:
     tty = not command and sys.stdin.isatty()
     if not command and not tty:
         command = ["bash"]
-    return _become(session, session.engine.ssh_command(env, name, command, tty=tty))
+    return _ssh(session, env, name, command, tty=tty)
+
+
+def _ssh(session: Session, env: Prefix, machine: str, command: Sequence[str], *, tty: bool) -> int:
+    """Run a command in a machine; one whose ssh does not answer yet, or does not let us in yet, is waited for first."""
+    from .ssh_client import run_ssh
+
+    argv = session.engine.ssh_command(env, machine, command, tty=tty)
+    if session.engine.speaks_ssh(env, machine):
+        end = run_ssh(argv)
+        if end.was_let_in:
+            tell(sys.stderr, end.said.decode(errors="replace"))
+            return end.code
+    session.follow(lambda engine: engine.wait_ssh(env, machine), quiet=True)
+    return _become(session, argv)
 
 
 def match_machine(host: str, machines: Iterable[str]) -> str | None:
