@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import InitFileError
-from ..spec import DEFAULT_DNS_DOMAIN, DiskSpec, DiskType, EnvSpec, Json, MachineSpec, NetSpec, NicSpec
+from ..spec import DEFAULT_DNS_DOMAIN, DiskSpec, DiskType, EnvSpec, History, Json, MachineSpec, NetSpec, NicSpec
 
 WILDCARD = "*"
 _SCRIPTS = ("deploy-scripts", "ovirt-scripts")
@@ -61,6 +61,7 @@ def _machine(machine: MachineSpec, before: MachineSpec | None) -> dict[str, Json
         metadata=_metadata(machine, before),
         mgmt_net="",
         snapshots={},
+        history=History(),
     )
     data = _beyond(written.to_json(), MachineSpec(machine.name).to_json())
     kept = {key: value for key, value in data.items() if key not in ("name", "mgmt_net", "snapshots", "nics", "disks")}

@@ -85,7 +85,7 @@ def plan_start(state: EnvState, machines: Sequence[str] = ()) -> Plan:
 
 
 def _start_plan(state: EnvState, machines: Sequence[str], nets: Sequence[str], named: bool) -> Plan:
-    steps = [_start_net(name) for name in nets]
+    steps = [start_net_step(name) for name in nets]
     steps += [_start_machine(state.machines[name].spec, nets) for name in machines]
     title = "Start specified VMs" if named else "Start Prefix"
     return Plan("start", title, state.ref.prefix, state.ref.uuid, state.host, tuple(steps))
@@ -152,7 +152,7 @@ def idle_nets(state: EnvState, stopping: Sequence[str]) -> list[str]:
     return [name for name in state.nets if name in touched and name not in still_used]
 
 
-def _start_net(name: str) -> Step:
+def start_net_step(name: str) -> Step:
     return Step(
         f"start-net:{name}",
         StepKind.START_NET,

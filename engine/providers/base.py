@@ -116,21 +116,67 @@ class Lifecycle(Protocol):
         """Return the nets of `env` that are up, by their name in the init file."""
         ...
 
-    def used_subnets(self) -> frozenset[str]:
-        """Return the IPv4 networks (`192.168.200.0/24`) that the host's interfaces and routes already use, ours excepted."""
+    def used_subnets(self, env: EnvRef | None = None) -> frozenset[str]:
+        """Return the IPv4 networks (`192.168.200.0/24`) that the host's interfaces and routes already use.
+
+        Nets of other environments count, too: those of other users are in no lease store that we could read.
+
+        Args:
+            env: whose own nets do not count.
+        """
         ...
 
 
 class Snapshots(Protocol):
-    def snapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
+    """Disks of running machines. What these do may be repeated after a crash: what was done is left alone."""
+
+    def snapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...], sync: Callable[[], bool]) -> None:
         """Put an overlay on every disk of a running machine at one moment, quiesced by the guest agent where it is there.
 
-        May be repeated after a crash: a disk that already runs on its overlay is left alone.
+        `sync` is called where it is not: it brings the guest's writes to its disks by other means, and says whether it could.
         """
         ...
 
     def unsnapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
         """Merge the overlays back into the frozen images of a running machine, and go on with those."""
+        ...
+
+    def open_images(self, env: EnvRef, machine: str) -> frozenset[str]:
+        """Return the images that a machine has open now, with what they stand on; none when it is down."""
+        ...
+
+    def commit_layer(self, ctx: TaskContext, env: EnvRef, machine: str, dev: str, top: str, base: str) -> None:
+        """Write what `top` holds into the image below it, under a running machine that then goes on without `top`."""
+        ...
+
+    def pull_layer(self, ctx: TaskContext, env: EnvRef, machine: str, dev: str, layer: str, below: str | None) -> None:
+        """Copy what `layer`, the image below that in use, holds into that in use, which then stands on `below`."""
+        ...
+
+
+class Memories(Protocol):
+    """Machines with their memory. Blocking for as long as the memory takes; pausing is no-op where there is nothing to do."""
+
+    def pause(self, ctx: TaskContext, env: EnvRef, machine: str) -> None:
+        """Raises: MachineStateError: the machine is down."""
+        ...
+
+    def resume(self, ctx: TaskContext, env: EnvRef, machine: str) -> None: ...
+
+    def checkpoint(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...], memory: Path) -> None:
+        """Put overlays on the disks of a machine that is up and write its memory to a file, all at one moment; it goes on as it was."""
+        ...
+
+    def check_memory(self, ctx: TaskContext, memory: Path) -> None:
+        """Raises: HostError: the host sees no saved memory there."""
+        ...
+
+    def restore(self, ctx: TaskContext, env: EnvRef, machine: MachineSpec, memory: Path, seed: Path | None) -> None:
+        """Bring a machine that is down to where its memory was saved, on the disks of `machine`, and leave it paused there."""
+        ...
+
+    def set_clock(self, ctx: TaskContext, env: EnvRef, machine: str) -> bool:
+        """Set the guest's clock to now by its agent; returns false when that does not serve."""
         ...
 
 
@@ -174,7 +220,7 @@ class Cpus(Protocol):
         ...
 
 
-class Provider(Lifecycle, Snapshots, Consoles, Stats, Watches, Cpus, Protocol):
+class Provider(Lifecycle, Snapshots, Memories, Consoles, Stats, Watches, Cpus, Protocol):
     """A host of machines, connected."""
 
     def info(self) -> HostInfo: ...

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..context import TaskContext
 from ..errors import HostRefused, MachineStateError
+from ..images.disks import make_overlay
 from ..spec import EnvRef, MachineSpec, MachineStatus, NetSpec
 from .base import Accel, ConsoleStream, DiskOverlay, HostCpu, HostInfo, MachineStats, StatusChange
 
@@ -24,6 +25,9 @@ class FakeHost:
     """Seconds that starting a machine takes."""
     refuse: frozenset[str] = frozenset()
     """Machines and nets that fail to start."""
+    refuse_memory: frozenset[str] = frozenset()
+    """Machines whose memory can neither be saved nor restored."""
+    paused: set[tuple[str, str]] = field(default_factory=set)
     machines: dict[tuple[str, str], MachineSpec] = field(default_factory=dict)
     """(environment uuid, machine) → what runs."""
     nets: dict[tuple[str, str], NetSpec] = field(default_factory=dict)
@@ -86,6 +90,7 @@ class FakeProvider:
     def stop_machine(self, ctx: TaskContext, env: EnvRef, name: str) -> None:
         with self._host.lock:
             gone = self._host.machines.pop((env.uuid, name), None)
+            self._host.paused.discard((env.uuid, name))
         if gone is not None:
             self._host.tell(StatusChange(uuid=env.uuid, machine=name, status=MachineStatus.DOWN))
 
@@ -99,24 +104,76 @@ class FakeProvider:
 
     def machine_states(self, env: EnvRef) -> Mapping[str, MachineStatus]:
         with self._host.lock:
-            return {name: MachineStatus.RUNNING for uuid, name in self._host.machines if uuid == env.uuid}
+            return {name: self._status(uuid, name) for uuid, name in self._host.machines if uuid == env.uuid}
+
+    def _status(self, uuid: str, name: str) -> MachineStatus:
+        return MachineStatus.PAUSED if (uuid, name) in self._host.paused else MachineStatus.RUNNING
 
     def active_nets(self, env: EnvRef) -> frozenset[str]:
         with self._host.lock:
             return frozenset(name for uuid, name in self._host.nets if uuid == env.uuid)
 
-    def used_subnets(self) -> frozenset[str]:
-        return self._host.subnets
-
-    def snapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
+    def used_subnets(self, env: EnvRef | None = None) -> frozenset[str]:
         with self._host.lock:
-            self._host.overlays[env.uuid, machine] = overlays
-        for overlay in overlays:
-            Path(overlay.overlay).touch()
+            gateways = [net.gw for (uuid, _), net in self._host.nets.items() if net.gw and (env is None or uuid != env.uuid)]
+        return self._host.subnets | {f"{gw.rpartition('.')[0]}.0/24" for gw in gateways}
+
+    def snapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...], sync: Callable[[], bool]) -> None:
+        sync()
+        self._overlay(ctx, env, machine, overlays)
 
     def unsnapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
         with self._host.lock:
             self._host.overlays.pop((env.uuid, machine), None)
+
+    def open_images(self, env: EnvRef, machine: str) -> frozenset[str]:
+        return frozenset()
+
+    def commit_layer(self, ctx: TaskContext, env: EnvRef, machine: str, dev: str, top: str, base: str) -> None:
+        """Nothing has an image open here."""
+
+    def pull_layer(self, ctx: TaskContext, env: EnvRef, machine: str, dev: str, layer: str, below: str | None) -> None:
+        """Nothing has an image open here."""
+
+    def pause(self, ctx: TaskContext, env: EnvRef, machine: str) -> None:
+        self._require_up(env, machine)
+        with self._host.lock:
+            self._host.paused.add((env.uuid, machine))
+
+    def resume(self, ctx: TaskContext, env: EnvRef, machine: str) -> None:
+        with self._host.lock:
+            self._host.paused.discard((env.uuid, machine))
+
+    def checkpoint(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...], memory: Path) -> None:
+        self._require_up(env, machine)
+        if machine in self._host.refuse_memory:
+            raise HostRefused(f"the memory of machine '{machine}' was refused by the host")
+        memory.write_bytes(b"memory")
+        self._overlay(ctx, env, machine, overlays)
+
+    def check_memory(self, ctx: TaskContext, memory: Path) -> None:
+        if not memory.exists():
+            raise HostRefused(f"the saved memory '{memory}' is gone")
+
+    def restore(self, ctx: TaskContext, env: EnvRef, machine: MachineSpec, memory: Path, seed: Path | None) -> None:
+        if machine.name in self._host.refuse_memory:
+            raise HostRefused(f"machine '{machine.name}' was not restored by the host")
+        self.start_machine(ctx, env, machine, seed)
+        self.pause(ctx, env, machine.name)
+
+    def set_clock(self, ctx: TaskContext, env: EnvRef, machine: str) -> bool:
+        return True
+
+    def _overlay(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
+        with self._host.lock:
+            self._host.overlays[env.uuid, machine] = overlays
+        for overlay in overlays:
+            if not Path(overlay.overlay).exists():
+                make_overlay(ctx, Path(overlay.overlay), Path(overlay.frozen), overlay.frozen_format)
+
+    def _require_up(self, env: EnvRef, machine: str) -> None:
+        if (env.uuid, machine) not in self._host.machines:
+            raise MachineStateError(f"machine '{machine}' is not running", hint=f"lagotui --run start {machine}")
 
     @contextmanager
     def console(self, env: EnvRef, machine: str) -> Iterator[ConsoleStream]:

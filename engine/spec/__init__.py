@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .disks import DiskSpec, DiskType
 from .env import EnvRef, EnvSpec
+from .history import History, SnapshotNote
 from .json import Json
 from .machines import (
     DEFAULT_BOOT_TIME_S,
@@ -34,6 +35,7 @@ __all__ = [
     "DiskType",
     "EnvRef",
     "EnvSpec",
+    "History",
     "Json",
     "MachineSpec",
     "MachineStatus",
@@ -41,5 +43,6 @@ __all__ = [
     "NetType",
     "NicSpec",
     "Readiness",
+    "SnapshotNote",
     "stable_mac",
 ]

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Self
 
 from .disks import DiskSpec
+from .history import KEY as HISTORY_KEY
+from .history import History
 from .json import Json, beyond, text_or_none, without_none, words
 from .nets import NicSpec
 
@@ -18,7 +20,7 @@ DEFAULT_BOOT_TIME_S = 600
 _KEYS = words(
     "name memory vcpu cpu_model cpu_custom depends_on ready cloud-init distro ssh-user ssh-password root-password bootstrap"
     " boot_time_sec vm-type vm-provider type url mgmt_net groups metadata nics disks snapshots"
-)
+) | {HISTORY_KEY}
 
 
 class MachineStatus(StrEnum):
@@ -115,6 +117,8 @@ class MachineSpec:
     """Filled in by the plan: the management net that the machine is on."""
     snapshots: Mapping[str, tuple[DiskSpec, ...]] = field(default_factory=dict)
     """Snapshot name → the disks with `path` = the frozen image."""
+    history: History = field(default_factory=History)
+    """How its snapshots hang together."""
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     @property
@@ -155,6 +159,7 @@ class MachineSpec:
             "nics": [nic.to_json() for nic in self.nics],
             "disks": [disk.to_json() for disk in self.disks],
             "snapshots": {name: [disk.to_json() for disk in disks] for name, disks in self.snapshots.items()},
+            **({HISTORY_KEY: self.history.to_json()} if self.history != History() else {}),
         }
 
     @classmethod
@@ -185,5 +190,6 @@ class MachineSpec:
             ova_url=data.get("url") if data.get("type") == "ova" else None,
             mgmt_net=data.get("mgmt_net", ""),
             snapshots={name: tuple(DiskSpec.from_json(disk) for disk in disks) for name, disks in snapshots.items()},
+            history=History.from_json(data.get(HISTORY_KEY) or {}, snapshots),
             extra=beyond(data, _KEYS),
         )

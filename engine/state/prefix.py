@@ -332,7 +332,8 @@ def _with_paths(machine: MachineSpec, change: Callable[[str], str]) -> MachineSp
     if isinstance(scripts, list):
         metadata = {**metadata, "deploy-scripts": [change(script) if isinstance(script, str) else script for script in scripts]}
     snapshots = {name: changed(disks) for name, disks in machine.snapshots.items()}
-    return replace(machine, disks=changed(machine.disks), snapshots=snapshots, metadata=metadata)
+    history = machine.history.with_paths(change)
+    return replace(machine, disks=changed(machine.disks), snapshots=snapshots, metadata=metadata, history=history)
 
 
 def _read_json(path: Path) -> Mapping[str, Json]:

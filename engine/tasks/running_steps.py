@@ -1,4 +1,4 @@
-"""How machines and nets start, stop, and go back to a snapshot."""
+"""How machines and nets start and stop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 
 from ..context import TaskContext
 from ..errors import MachineStateError
-from ..events import SnapshotChanged
-from ..providers.base import DiskOverlay
-from ..spec import Json, MachineSpec, MachineStatus, NetSpec, NetType
+from ..spec import Json, MachineSpec, NetSpec, NetType
 from ..state.leases import Lease, LeaseStore
 from ..state.prefix import Prefix
 from .init_steps import seed_path
@@ -45,7 +43,7 @@ def start_machine(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping
 
     prefix = scope.open_prefix()
     machine = prefix.machine(subject)
-    _require_images(machine)
+    require_images(machine)
     for disk in machine.disks:
         if disk.path and disk.format == "qcow2":
             rejoin(ctx, Path(disk.path))
@@ -73,38 +71,10 @@ def wait_ready(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[st
     wait_until_ready(ctx, scope, machine)
 
 
-def snapshot_machine(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
-    overlays = _overlays(args)
-    _require_images(MachineSpec.from_json(args["before"]))
-    if _is_up(scope, subject):
-        scope.provider().snapshot(ctx, scope.ref, subject, overlays)
-    else:
-        for overlay in overlays:
-            _make_overlay(ctx, overlay.overlay, overlay.frozen, overlay.frozen_format)
-    _save(ctx, scope, args["after"])
-
-
-def unsnapshot_machine(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
-    overlays = _overlays(args)
-    if _is_up(scope, subject):
-        scope.provider().unsnapshot(ctx, scope.ref, subject, overlays)
-    _save(ctx, scope, args["before"])
-    for overlay in overlays:
-        Path(overlay.overlay).unlink(missing_ok=True)
-
-
-def revert_disks(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
-    for disk in args["disks"]:
-        if not Path(disk["backing"]).exists():
-            raise MachineStateError(f"machine '{subject}': the frozen image '{disk['backing']}' is gone", hint="nothing was changed")
-    for disk in args["disks"]:
-        _make_overlay(ctx, disk["path"], disk["backing"], disk["backing_format"])
-
-
-def _require_images(machine: MachineSpec) -> None:
+def require_images(machine: MachineSpec) -> None:
     """Raises: MachineStateError: an image is not there or is none, which the host would say in words of its own, or wait for."""
     for disk in machine.disks:
-        flaw = _flaw(Path(disk.path), disk.format) if disk.path else ""
+        flaw = image_flaw(Path(disk.path), disk.format) if disk.path else ""
         if flaw:
             raise MachineStateError(
                 f"machine '{machine.name}': the image '{disk.path}' of disk '{disk.name}' {flaw}",
@@ -112,7 +82,7 @@ def _require_images(machine: MachineSpec) -> None:
             )
 
 
-def _flaw(image: Path, image_format: str) -> str:
+def image_flaw(image: Path, image_format: str) -> str:
     """Say what is wrong with an image at first sight; "" when nothing is."""
     if not image.exists():
         return "is gone"
@@ -124,24 +94,3 @@ def _flaw(image: Path, image_format: str) -> str:
     except PermissionError:  # the host's, while a machine runs on it
         return ""
     return "" if whole else "is damaged: it is no qcow2 image"
-
-
-def _overlays(args: Mapping[str, Json]) -> tuple[DiskOverlay, ...]:
-    return tuple(DiskOverlay(**overlay) for overlay in args["overlays"])
-
-
-def _make_overlay(ctx: TaskContext, path: str, backing: str, backing_format: str) -> None:
-    from ..images.disks import make_overlay
-
-    make_overlay(ctx, Path(path), Path(backing), backing_format)
-
-
-def _is_up(scope: RunScope, machine: str) -> bool:
-    provider = scope.running_provider()
-    return provider is not None and provider.machine_states(scope.ref).get(machine, MachineStatus.DOWN).is_up
-
-
-def _save(ctx: TaskContext, scope: RunScope, data: Mapping[str, Json]) -> None:
-    machine = MachineSpec.from_json(data)
-    scope.open_prefix().save_machine(machine)
-    ctx.bus.publish(SnapshotChanged(env=str(scope.prefix), machine=machine.name, snapshots=tuple(machine.snapshots)))

@@ -9,7 +9,7 @@ from ..context import TaskContext
 from ..plan.forecast import duration_key
 from ..plan.model import StepKind
 from ..spec import Json
-from . import apply_steps, export_steps, init_steps, power_steps, running_steps
+from . import apply_steps, export_steps, init_steps, layer_steps, power_steps, running_steps, snapshot_steps
 from .runner import Perform
 from .scope import RunScope
 
@@ -40,9 +40,19 @@ HANDLERS: Mapping[StepKind, Handler] = {
     StepKind.REBOOT_MACHINE: power_steps.reboot_machine,
     StepKind.UNMARK_PREFIX: power_steps.unmark_prefix,
     StepKind.STOP_NET: running_steps.stop_net,
-    StepKind.SNAPSHOT_MACHINE: running_steps.snapshot_machine,
-    StepKind.UNSNAPSHOT_MACHINE: running_steps.unsnapshot_machine,
-    StepKind.REVERT_DISKS: running_steps.revert_disks,
+    StepKind.SNAPSHOT_MACHINE: snapshot_steps.snapshot_machine,
+    StepKind.UNSNAPSHOT_MACHINE: snapshot_steps.unsnapshot_machine,
+    StepKind.PAUSE_MACHINE: snapshot_steps.pause_machine,
+    StepKind.RESUME_MACHINE: snapshot_steps.resume_machine,
+    StepKind.CHECKPOINT_MACHINE: snapshot_steps.checkpoint_machine,
+    StepKind.UNCHECKPOINT_MACHINE: snapshot_steps.uncheckpoint_machine,
+    StepKind.CHECK_SNAPSHOT: snapshot_steps.check_snapshot,
+    StepKind.MAKE_OVERLAYS: snapshot_steps.make_overlays,
+    StepKind.SAVE_MACHINE: snapshot_steps.save_machine,
+    StepKind.RESTORE_MACHINE: snapshot_steps.restore_machine,
+    StepKind.SET_CLOCK: snapshot_steps.set_clock,
+    StepKind.REMOVE_LEFTOVERS: layer_steps.remove_leftovers,
+    StepKind.MERGE_LAYER: layer_steps.merge_layer,
     StepKind.MAKE_HOST_KEYS: apply_steps.make_host_keys,
     StepKind.UNMAKE_HOST_KEYS: apply_steps.unmake_host_keys,
     StepKind.GROW_DISK: apply_steps.grow_disk,

@@ -11,7 +11,7 @@ from engine.errors import PrefixNotFound
 from engine.plan.destroy import plan_destroy
 from engine.plan.model import Plan
 from engine.plan.running import plan_start, plan_stop
-from engine.plan.snapshots import plan_snapshot
+from engine.plan.snapshots import SnapshotRequest, plan_forget, plan_revert, plan_snapshot
 from engine.state.locks import prefix_lock
 from engine.state.prefix import Prefix
 from engine.tasks.journal import Journal
@@ -101,7 +101,7 @@ def test_a_stop_that_died_is_finished(bench: Bench) -> None:
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_snapshot_that_died_is_finished(bench: Bench, steps: int) -> None:
     prefix = bench.up()
-    die_in(bench, plan_snapshot(bench.engine.state(prefix), "s1"), steps)
+    die_in(bench, plan_snapshot(bench.engine.state(prefix), SnapshotRequest("s1")), steps)
     bench.engine.recover(prefix).result(60)
     assert all("s1" in machine.snapshots for machine in prefix.load_env().machines.values())
 
@@ -127,3 +127,35 @@ def test_looking_repairs_nothing_but_says_what_is_pending(bench: Bench) -> None:
 
 def test_recovery_of_nothing_does_nothing(bench: Bench) -> None:
     assert bench.engine.recover(bench.init()).result(60) == []
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_checkpoint_that_died_is_undone(bench: Bench, steps: int) -> None:
+    prefix = bench.up()
+    before = prefix.load_env()
+    die_in(bench, plan_snapshot(bench.engine.state(prefix), SnapshotRequest("s1", memory=True)), steps)
+    bench.engine.recover(prefix).result(60)
+    assert (prefix.load_env() == before) is (steps < 7)  # after its last journaled step there is nothing to undo
+    assert bench.host.paused == set()
+    assert (list((prefix.path / "memory").rglob("*.mem")) == []) is (steps < 7)
+
+
+@pytest.mark.parametrize("memory", [False, True])
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_a_revert_that_died_is_undone(bench: Bench, steps: int, memory: bool) -> None:
+    prefix = bench.up()
+    bench.engine.snapshot(prefix, "s1", memory=memory).result(60)
+    before, images = prefix.load_env(), sorted(prefix.images.iterdir())
+    die_in(bench, plan_revert(bench.engine.state(prefix), "s1"), steps)
+    bench.engine.recover(prefix).result(60)
+    assert prefix.load_env() == before
+    assert sorted(prefix.images.iterdir()) == images
+    assert bench.engine.state(prefix).up_count == 2
+
+
+def test_a_removal_that_died_is_finished(bench: Bench) -> None:
+    prefix = bench.init()
+    bench.engine.snapshot(prefix, "s1").result(60)
+    die_in(bench, plan_forget(bench.engine.state(prefix), "s1"), 1)
+    bench.engine.recover(prefix).result(60)
+    assert all("s1" not in machine.snapshots for machine in prefix.load_env().machines.values())

@@ -101,7 +101,6 @@ def site(provider: LibvirtProvider, task: TaskContext, live_folder: Path, store:
     env = EnvRef(str(live_folder / f"env-{provider.info().kind}"), os.urandom(16).hex())
     images = Path(env.prefix) / "images"
     images.mkdir(parents=True)
-    (Path(env.prefix) / "uuid").write_text(env.uuid)  # a prefix that is there: its nets are not counted as used
     used = provider.used_subnets()
     one, two = [octet for octet in range(200, 255) if f"192.168.{octet}.0/24" not in used][:2]
     ips = {"vm0": f"192.168.{one}.2", "vm1": f"192.168.{one}.3"}
@@ -375,13 +374,14 @@ def test_stats_are_of_both_machines(site: Site) -> None:
 
 def test_own_subnets_are_not_counted_as_used(site: Site) -> None:
     ours = {f"{net.gw.rpartition('.')[0]}.0/24" for net in site.nets.values() if net.gw}
-    assert not ours & site.provider.used_subnets()
+    assert not ours & site.provider.used_subnets(site.env)
+    assert ours <= site.provider.used_subnets()
 
 
 def test_snapshot_of_a_running_machine_freezes_its_disks_and_may_be_repeated(site: Site) -> None:
     overlays = site.overlays("vm0", "s1")
     for _ in range(2):
-        site.provider.snapshot(site.ctx, site.env, "vm0", overlays)
+        site.provider.snapshot(site.ctx, site.env, "vm0", overlays, lambda: False)
     frozen_before = [Path(overlay.frozen).stat().st_mtime_ns for overlay in overlays]
     with Terminal(site, "vm0") as terminal:
         terminal.login()
@@ -404,7 +404,7 @@ def test_unsnapshot_merges_and_leaves_the_overlays_unused(site: Site) -> None:
 
 def test_snapshot_is_quiesced_by_the_agent(site: Site) -> None:
     with closing(site.ctx.bus.subscribe()) as events:
-        site.provider.snapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "q"))
+        site.provider.snapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "q"), lambda: False)
         said = [event.message for event in events.take() if isinstance(event, TaskLog)]
     site.provider.unsnapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "q"))
     assert not [message for message in said if "power cut" in message]
@@ -415,7 +415,7 @@ def test_hung_agent_costs_seconds_and_not_the_snapshot(site: Site) -> None:
         terminal.login()
         terminal.type("kill -STOP $(pidof qemu-ga); echo stop''ped")
         terminal.expect("stopped", 20)
-        site.provider.snapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "hung"))
+        site.provider.snapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "hung"), lambda: False)
         terminal.type("kill -CONT $(pidof qemu-ga); sleep 3; echo still > /root/writes; sync; echo writ''ten")
         terminal.expect("written", 30)
     site.provider.unsnapshot(site.ctx, site.env, "vm1", site.overlays("vm1", "hung"))

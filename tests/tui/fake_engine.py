@@ -132,7 +132,7 @@ class FakeEngine:
     def stop(self, env: Prefix, machines: Sequence[str] = ()) -> FakeHandle:
         return self._begin("stop", "Stop specified VMs" if machines else "Stop prefix", str(env.path), tuple(machines))
 
-    def snapshot(self, env: Prefix, name: str, machines: Sequence[str] = ()) -> FakeHandle:
+    def snapshot(self, env: Prefix, name: str, machines: Sequence[str] = (), *, memory: bool = False, force: bool = False) -> FakeHandle:
         return self._begin("snapshot", f"Create snapshot {name}", str(env.path), tuple(machines), name)
 
     def revert(self, env: Prefix, name: str, machines: Sequence[str] = ()) -> FakeHandle:

@@ -34,7 +34,7 @@ def start_machine(conn: libvirt.virConnect, env: EnvRef, machine: MachineSpec, s
     if find(conn, env, machine.name) is not None:
         return False
     xml = domain_xml(env, machine, seed, ground)
-    _fresh_log(env.serial_log(machine.name))
+    fresh_log(env.serial_log(machine.name))
     try:
         conn.createXML(xml, 0)
     except libvirt.libvirtError as error:
@@ -139,7 +139,7 @@ def running(conn: libvirt.virConnect, env: EnvRef, machine: str) -> libvirt.virD
     return domain
 
 
-def _fresh_log(log: Path) -> None:
+def fresh_log(log: Path) -> None:
     """Make an empty log that belongs to us.
 
     What is there goes first: a log daemon that runs as root may have rotated the file, and then it is not ours to write.

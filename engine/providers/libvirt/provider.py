@@ -14,24 +14,21 @@ from ...errors import HostRefused
 from ...guest.dial import Dialer
 from ...guest.serial import serial_tail
 from ...spec import EnvRef, MachineSpec, MachineStatus, NetSpec, NetType
-from ..base import ConsoleStream, DiskOverlay, HostCpu, HostInfo, MachineStats, StatusChange
-from . import capacity, console, domain, net_facts, net_update, network, snapshot, stats
+from ..base import ConsoleStream, HostCpu, HostInfo, MachineStats, StatusChange
+from . import capacity, console, domain, net_facts, net_update, network, stats
 from .accel import AccelChoice
 from .chain import chains_of
 from .cpu import CpuFacts, read_cpu_facts
 from .hosts import HostChoice, HostKind
 from .metadata import Tag, domain_uuid, network_uuid
 from .session import Session
+from .snapshots import LibvirtSnapshots
 from .watch import Watch
 from .xml_cpu import machine_cpu
 from .xml_domain import Ground
 
-SNAPSHOT_TIMEOUT_S = 300.0
-MERGE_TIMEOUT_S = 6 * 3600.0
-"""A backstop: a merge that moves nothing is given up long before."""
 
-
-class LibvirtProvider:
+class LibvirtProvider(LibvirtSnapshots):
     """A libvirt, connected. Libvirt's own objects never leave the modules below."""
 
     def __init__(self, session: Session, choice: HostChoice, accel: AccelChoice) -> None:
@@ -56,11 +53,11 @@ class LibvirtProvider:
     def enter_command(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         return self._session.enter_command(argv)
 
-    def used_subnets(self) -> frozenset[str]:
+    def used_subnets(self, env: EnvRef | None = None) -> frozenset[str]:
         routes = self._session.routes()
         if self._choice.kind is HostKind.URI or routes is None:
             return frozenset()
-        ours = self._session.look(network.bridges_of_environments) or frozenset()
+        ours = (self._session.look(lambda conn: network.our_bridges(conn, env)) if env else None) or frozenset()
         return capacity.subnets_in_routes(routes, ours)
 
     def can_read_images(self, folder: Path) -> str:
@@ -71,7 +68,7 @@ class LibvirtProvider:
             case HostKind.PRIVATE:
                 return frozenset()
             case HostKind.SYSTEM:
-                return net_facts.host_bridges() - (self._session.look(network.our_bridges) or frozenset())
+                return net_facts.host_bridges() - (self._session.look(lambda conn: network.our_bridges(conn)) or frozenset())
             case HostKind.URI:
                 return None
 
@@ -161,13 +158,7 @@ class LibvirtProvider:
     def watch(self, on_change: Callable[[StatusChange], None]) -> Callable[[], None]:
         return Watch(self._session, self._ours, on_change).end
 
-    # --- snapshots and consoles ------------------------------------------------------------------------------------
-
-    def snapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
-        self._session.call(lambda conn: snapshot.snapshot(conn, ctx, env, machine, overlays), timeout_s=SNAPSHOT_TIMEOUT_S)
-
-    def unsnapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
-        self._session.call(lambda conn: snapshot.unsnapshot(conn, ctx, env, machine, overlays), timeout_s=MERGE_TIMEOUT_S)
+    # --- consoles ------------------------------------------------------------------------------------
 
     @contextmanager
     def console(self, env: EnvRef, machine: str) -> Iterator[ConsoleStream]:

@@ -1,52 +1,42 @@
-"""Snapshots of running machines: external overlays put on every disk at one moment, and merged back."""
+"""Snapshots of machines that are up: external overlays put on every disk at one moment, with or without the memory beside."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import libvirt
 from lxml import etree
 
 from ...context import TaskContext
-from ...errors import Cancelled, HostRefused, MachineStateError
+from ...errors import Cancelled, MachineStateError
 from ...process import run
 from ...spec import EnvRef
 from ..base import DiskOverlay
 from .domain import running
+from .merging import LiveDisk, live_disk, live_disks
 from .metadata import parser
 from .refusals import is_code, refused
 from .xml_domain import AGENT_CHANNEL
 
 AGENT_TIMEOUT_S = 10
 """Time that the guest agent gets to answer, and to freeze the file systems; a guest that is slower is snapshotted as it is."""
+CLOCK_TIMEOUT_S = 3
 THAW_TIMEOUT_S = 60
 QEMU_IMG_TIMEOUT_S = 60.0
-MERGE_STALL_S = 60.0
-"""A merge that moves no byte for this long is given up."""
-PIVOT_TIMEOUT_S = 30.0
 POLL_S = 0.1
+FLAGS = (
+    libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+    | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+)
 
 
-@dataclass(frozen=True, slots=True)
-class _Disk:
-    """One disk of a running machine, as libvirt sees it now."""
-
-    chain: tuple[str, ...]
-    """Its image, then what that stands on."""
-    merging: bool
-    ready: bool
-    """The merge has caught up with the guest and can be completed."""
-
-    @property
-    def image(self) -> str:
-        return self.chain[0] if self.chain else ""
-
-
-def snapshot(conn: libvirt.virConnect, ctx: TaskContext, env: EnvRef, machine: str, overlays: Sequence[DiskOverlay]) -> None:
+def snapshot(
+    conn: libvirt.virConnect, ctx: TaskContext, env: EnvRef, machine: str, overlays: Sequence[DiskOverlay], sync: Callable[[], bool]
+) -> None:
     """Put the overlays on the disks of a running machine, all at one moment.
 
     Raises:
@@ -56,30 +46,131 @@ def snapshot(conn: libvirt.virConnect, ctx: TaskContext, env: EnvRef, machine: s
     """
     domain = running(conn, env, machine)
     xml = domain.XMLDesc()
-    disks = _disks(xml)
-    todo = [overlay for overlay in overlays if _disk(disks, machine, overlay.dev).image != overlay.overlay]
-    if not todo:
+    wanted = _wanted(ctx, domain, machine, xml, overlays)
+    if wanted is None:
         return
+    asked = etree.tostring(wanted, encoding="unicode")
+    flags = FLAGS | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+    try:
+        if agent_connected(xml) and _take_quiesced(ctx, domain, machine, asked, flags):
+            return
+        if sync():
+            ctx.log(f"'{machine}' is not quiesced by its guest agent: its file systems were synced by ssh")
+        else:
+            ctx.log(f"neither the guest agent of '{machine}' nor ssh serves: the snapshot is taken as of a power cut", logging.WARNING)
+        domain.snapshotCreateXML(asked, flags)
+    except libvirt.libvirtError as error:
+        raise refused(f"cannot snapshot machine '{machine}'", error) from error
+
+
+def checkpoint(
+    conn: libvirt.virConnect, ctx: TaskContext, env: EnvRef, machine: str, overlays: Sequence[DiskOverlay], memory: Path
+) -> None:
+    """Write the memory of a machine to a file and put the overlays on its disks, all at one moment. It goes on in the same process.
+
+    Raises:
+        MachineStateError: the machine is down, or a disk is not on the image that should be frozen.
+        HostRefused: the host cannot do it; nothing changed.
+        DiskFull: there is no room for the memory; nothing changed.
+        Cancelled: the user asked to stop; nothing changed.
+    """
+    domain = running(conn, env, machine)
+    wanted = _wanted(ctx, domain, machine, domain.XMLDesc(), overlays)
+    if wanted is None:
+        return
+    memory.unlink(missing_ok=True)  # of a run that died
+    wanted.insert(0, etree.Element("memory", snapshot="external", file=str(memory)))
+    asked = etree.tostring(wanted, encoding="unicode")
+    try:
+        watched(ctx, domain, lambda: domain.snapshotCreateXML(asked, FLAGS))
+    except libvirt.libvirtError as error:
+        ctx.raise_if_cancelled()
+        raise refused(f"cannot save the memory of machine '{machine}'", error) from error
+
+
+def watched(ctx: TaskContext, domain: libvirt.virDomain, work: Callable[[], object]) -> None:
+    """Do what writes a machine's memory; tell how far it is, and end it on a cancel."""
+    failures: list[libvirt.libvirtError] = []
+
+    def body() -> None:
+        try:
+            work()
+        except libvirt.libvirtError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=body, name="memory", daemon=True)
+    thread.start()
+    asked = False
+    while thread.is_alive():
+        thread.join(POLL_S)
+        if thread.is_alive():
+            _tell(ctx, domain)
+            if ctx.cancelled and not asked:
+                asked = _abort(domain)
+    if failures:
+        raise failures[0]
+    if asked:
+        raise Cancelled()
+
+
+def set_clock(domain: libvirt.virDomain, now_s: float) -> bool:
+    """Set a guest's clock by its agent; returns false when that does not serve."""
+    if not agent_connected(domain.XMLDesc()):
+        return False
+    try:
+        domain.agentSetResponseTimeout(CLOCK_TIMEOUT_S)
+        domain.setTime({"seconds": int(now_s), "nseconds": int(now_s % 1 * 1e9)})
+    except libvirt.libvirtError:  # it hangs, or lacks the command: there is another way
+        return False
+    return True
+
+
+def agent_connected(xml: str) -> bool:
+    for target in etree.fromstring(xml.encode(), parser()).findall("devices/channel/target"):
+        if target.get("name") == AGENT_CHANNEL:
+            return target.get("state") == "connected"
+    return False
+
+
+def _tell(ctx: TaskContext, domain: libvirt.virDomain) -> None:
+    try:
+        info = domain.jobInfo()
+    except libvirt.libvirtError:  # it has just ended
+        return
+    total, done = int(info[3]), int(info[4])
+    if total:
+        ctx.progress(done, total, unit="B")
+
+
+def _abort(domain: libvirt.virDomain) -> bool:
+    try:
+        domain.abortJob()
+    except libvirt.libvirtError:  # it cannot be ended at this moment; the next look may
+        return False
+    return True
+
+
+def _wanted(ctx: TaskContext, domain: libvirt.virDomain, machine: str, xml: str, overlays: Sequence[DiskOverlay]) -> etree._Element | None:
+    """Make the overlays; return what libvirt is asked for, None when every disk is on its overlay already."""
+    disks = live_disks(xml)
+    todo = [overlay for overlay in overlays if live_disk(disks, machine, overlay.dev).image != overlay.overlay]
+    if not todo:
+        return None
     for overlay in todo:
         _make_overlay(ctx, domain, machine, disks[overlay.dev], overlay)
     ctx.raise_if_cancelled()
-    _take(ctx, domain, machine, _snapshot_xml(disks, todo), quiesce=_agent_connected(xml))
+    root = etree.Element("domainsnapshot")
+    listed = etree.SubElement(root, "disks")
+    new = {overlay.dev: overlay.overlay for overlay in todo}
+    for dev in disks:
+        disk = etree.SubElement(listed, "disk", name=dev, snapshot="external" if dev in new else "no")
+        if dev in new:
+            etree.SubElement(disk, "driver", type="qcow2")
+            etree.SubElement(disk, "source", file=new[dev])
+    return root
 
 
-def unsnapshot(conn: libvirt.virConnect, ctx: TaskContext, env: EnvRef, machine: str, overlays: Sequence[DiskOverlay]) -> None:
-    """Merge the overlays of a running machine into the frozen images; the overlays' files are then in nobody's use.
-
-    Raises:
-        MachineStateError: the machine is down, or a disk is on neither image.
-        HostRefused: the host cannot do it; the disks that were not merged go on as they were.
-        Cancelled: the user asked to stop; as above.
-    """
-    domain = running(conn, env, machine)
-    for overlay in overlays:
-        _merge(ctx, domain, machine, overlay)
-
-
-def _make_overlay(ctx: TaskContext, domain: libvirt.virDomain, machine: str, disk: _Disk, overlay: DiskOverlay) -> None:
+def _make_overlay(ctx: TaskContext, domain: libvirt.virDomain, machine: str, disk: LiveDisk, overlay: DiskOverlay) -> None:
     """Make the overlay's file ourselves: made by libvirt it would belong to root once the machine is down."""
     if disk.image != overlay.frozen:
         raise MachineStateError(
@@ -96,35 +187,6 @@ def _make_overlay(ctx: TaskContext, domain: libvirt.virDomain, machine: str, dis
     run(ctx, ["qemu-img", "create", "-q", *layers, overlay.overlay, str(capacity)], timeout_s=QEMU_IMG_TIMEOUT_S)
 
 
-def _snapshot_xml(disks: dict[str, _Disk], todo: Sequence[DiskOverlay]) -> str:
-    root = etree.Element("domainsnapshot")
-    listed = etree.SubElement(root, "disks")
-    new = {overlay.dev: overlay.overlay for overlay in todo}
-    for dev in disks:
-        disk = etree.SubElement(listed, "disk", name=dev, snapshot="external" if dev in new else "no")
-        if dev in new:
-            etree.SubElement(disk, "driver", type="qcow2")
-            etree.SubElement(disk, "source", file=new[dev])
-    return etree.tostring(root, pretty_print=True, encoding="unicode")
-
-
-def _take(ctx: TaskContext, domain: libvirt.virDomain, machine: str, xml: str, *, quiesce: bool) -> None:
-    flags = (
-        libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-        | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
-        | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
-        | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
-    )
-    try:
-        if quiesce and _take_quiesced(ctx, domain, machine, xml, flags):
-            return
-        if not quiesce:
-            ctx.log(f"the guest agent of '{machine}' is not connected: the snapshot is taken as of a power cut", logging.WARNING)
-        domain.snapshotCreateXML(xml, flags)
-    except libvirt.libvirtError as error:
-        raise refused(f"cannot snapshot machine '{machine}'", error) from error
-
-
 def _take_quiesced(ctx: TaskContext, domain: libvirt.virDomain, machine: str, xml: str, flags: int) -> bool:
     """Take the snapshot with the guest's file systems frozen; returns false when its agent does not serve."""
     asked_to_freeze = False
@@ -138,7 +200,7 @@ def _take_quiesced(ctx: TaskContext, domain: libvirt.virDomain, machine: str, xm
         words = error.get_error_message() or ""
         if asked_to_freeze and not _is_agents_fault(error):
             raise
-        ctx.log(f"the guest agent of '{machine}' does not freeze the file systems ({words}): taken as of a power cut", logging.WARNING)
+        ctx.log(f"the guest agent of '{machine}' does not freeze the file systems ({words})", logging.WARNING)
         if asked_to_freeze:
             _thaw(ctx, domain, machine)
         return False
@@ -159,92 +221,3 @@ def _thaw(ctx: TaskContext, domain: libvirt.virDomain, machine: str) -> None:
         ctx.log(
             f"the guest agent of '{machine}' did not thaw, its file systems may stay frozen: {error.get_error_message()}", logging.WARNING
         )
-
-
-def _merge(ctx: TaskContext, domain: libvirt.virDomain, machine: str, overlay: DiskOverlay) -> None:
-    disk = _disk(_disks(domain.XMLDesc()), machine, overlay.dev)
-    if disk.image == overlay.frozen:
-        return
-    if disk.image != overlay.overlay:
-        raise MachineStateError(f"disk '{overlay.dev}' of machine '{machine}' is on '{disk.image}', not on '{overlay.overlay}'")
-    asked = f"cannot merge disk '{overlay.dev}' of machine '{machine}'"
-    try:
-        # A merge that a dead run began is simply finished.
-        if not disk.merging:
-            domain.blockCommit(overlay.dev, overlay.frozen, None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
-        try:
-            _wait_ready(ctx, domain, machine, overlay.dev)
-            _pivot(ctx, domain, overlay.dev)
-        except (Cancelled, HostRefused):
-            domain.blockJobAbort(overlay.dev, 0)
-            raise
-    except libvirt.libvirtError as error:
-        raise refused(asked, error) from error
-
-
-def _wait_ready(ctx: TaskContext, domain: libvirt.virDomain, machine: str, dev: str) -> None:
-    """Wait until the merge has caught up with the guest."""
-    moved, moved_at_s = -1, time.monotonic()
-    while not _disks(domain.XMLDesc())[dev].ready:
-        job = domain.blockJobInfo(dev)
-        if not job:
-            raise HostRefused(f"the merge of disk '{dev}' of machine '{machine}' ended by itself", hint="see the host's log of the machine")
-        if job["cur"] != moved:
-            moved, moved_at_s = job["cur"], time.monotonic()
-            ctx.progress(job["cur"], job["end"] or None, unit="B", note=dev)
-        if time.monotonic() - moved_at_s > MERGE_STALL_S:
-            raise HostRefused(f"the merge of disk '{dev}' of machine '{machine}' moved nothing for {MERGE_STALL_S:g} s")
-        ctx.sleep(POLL_S)
-
-
-def _pivot(ctx: TaskContext, domain: libvirt.virDomain, dev: str) -> None:
-    """Let the machine go on with the frozen image."""
-    deadline_s = time.monotonic() + PIVOT_TIMEOUT_S
-    while True:
-        try:
-            domain.blockJobAbort(dev, libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
-        except libvirt.libvirtError as error:
-            # The guest wrote between our look and the call: a moment later the merge has caught up again.
-            if not is_code(error, libvirt.VIR_ERR_BLOCK_COPY_ACTIVE) or time.monotonic() > deadline_s:
-                raise
-            ctx.sleep(POLL_S)
-        else:
-            return
-
-
-def _disks(xml: str) -> dict[str, _Disk]:
-    """Return the disks of a running domain by their name in the guest."""
-    disks = {}
-    for element in etree.fromstring(xml.encode(), parser()).findall("devices/disk"):
-        target = element.find("target")
-        if target is None:
-            continue
-        mirror = element.find("mirror")
-        disks[target.get("dev", "")] = _Disk(
-            chain=tuple(source.get("file", "") for source in _sources(element)),
-            merging=mirror is not None,
-            ready=mirror is not None and mirror.get("ready") == "yes",
-        )
-    return disks
-
-
-def _sources(disk: etree._Element) -> list[etree._Element]:
-    own = disk.findall("source")
-    return own + [source for store in disk.findall(".//backingStore") if _outside_mirror(store) for source in store.findall("source")]
-
-
-def _outside_mirror(element: etree._Element) -> bool:
-    return not any(ancestor.tag == "mirror" for ancestor in element.iterancestors())
-
-
-def _disk(disks: dict[str, _Disk], machine: str, dev: str) -> _Disk:
-    if dev not in disks:
-        raise MachineStateError(f"machine '{machine}' runs without a disk '{dev}'", hint=f"stop and start it: lagotui --run stop {machine}")
-    return disks[dev]
-
-
-def _agent_connected(xml: str) -> bool:
-    for target in etree.fromstring(xml.encode(), parser()).findall("devices/channel/target"):
-        if target.get("name") == AGENT_CHANNEL:
-            return target.get("state") == "connected"
-    return False

@@ -51,13 +51,13 @@ def _add_disk(devices: etree._Element, disk: DiskSpec, number: int, chain: tuple
         driver["iothread"] = IOTHREAD
     element = _add_file(devices, "disk", str(disk.path), driver)
     if chain is not None:
-        _add_chain(element, chain)
+        add_chain(element, chain)
     etree.SubElement(element, "target", dev=disk.dev, bus=bus)
     etree.SubElement(element, "serial").text = str(number)
     etree.SubElement(element, "boot", order=str(number))
 
 
-def _add_chain(disk: etree._Element, chain: tuple[Layer, ...]) -> None:
+def add_chain(disk: etree._Element, chain: tuple[Layer, ...]) -> None:
     """Say what the disk stands on; the last `<backingStore>` is empty, which ends the chain."""
     parent = disk
     for layer in chain:

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import MachineStateError, SnapshotError, TemplateError
+from engine.errors import TemplateError
 from engine.plan.destroy import losses, plan_destroy
 from engine.plan.init import ImageFacts, InitFacts, ResolvedTemplate, plan_init
 from engine.plan.model import Plan, Recovery, Step
 from engine.plan.running import plan_start, plan_stop, plan_wait
-from engine.plan.snapshots import overlay_path, plan_revert, plan_snapshot
 from engine.spec import DiskSpec, DiskType, EnvRef, EnvSpec, MachineSpec, MachineStatus, NetSpec, NicSpec
 from engine.state.env import EnvState, MachineState, NetState
 
@@ -94,38 +93,6 @@ def test_waiting_leaves_out_machines_without_an_address() -> None:
 
 def test_waiting_touches_nothing_and_is_not_journaled() -> None:
     assert not any(step.journaled for step in plan_wait(state(a=machine("a", "n1"))).steps)
-
-
-def test_a_snapshot_freezes_every_disk_and_names_new_overlays() -> None:
-    plan = plan_snapshot(state(a=machine("a", "n1")), "clean")
-    after = MachineSpec.from_json(plan.steps[0].args["after"])
-    assert after.disks[0].path == f"{PREFIX}/images/a_root.1.qcow2"
-    assert after.snapshots["clean"][0].path == f"{PREFIX}/images/a_root.qcow2"
-
-
-def test_an_overlay_never_takes_the_name_of_one_in_use() -> None:
-    spec = machine("a", "n1")
-    used = replace(spec.disks[0], path=f"{PREFIX}/images/a_root.1.qcow2")
-    assert overlay_path(replace(spec, snapshots={"s": (used,)}), spec.disks[0]) == f"{PREFIX}/images/a_root.2.qcow2"
-
-
-@pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "../x", "x\n"])
-def test_a_snapshot_name_that_cannot_be_a_word_is_refused(name: str) -> None:
-    with pytest.raises(SnapshotError):
-        plan_snapshot(state(a=machine("a", "n1")), name)
-
-
-def test_a_disk_used_in_place_cannot_be_frozen() -> None:
-    spec = machine("a", "n1")
-    with pytest.raises(MachineStateError, match="in_place"):
-        plan_snapshot(state(a=replace(spec, disks=(replace(spec.disks[0], in_place=True),))), "s")
-
-
-@pytest.mark.parametrize(("up", "kinds"), [(("a",), ["stop-machine", "revert-disks", "start-machine"]), ((), ["revert-disks"])])
-def test_reverting_stops_and_starts_only_what_was_up(up: tuple[str, ...], kinds: list[str]) -> None:
-    spec = machine("a", "n1")
-    plan = plan_revert(state(*up, a=replace(spec, snapshots={"s": spec.disks})), "s")
-    assert [step.kind.value for step in plan.steps] == kinds
 
 
 def test_destroying_removes_the_prefix_after_everything_else() -> None:
