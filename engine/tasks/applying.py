@@ -94,7 +94,7 @@ def prepare_changes(kit: Kit, ctx: TaskContext, request: InitRequest, *, fetch: 
         plan = Plan("apply", "Save init file", state.ref.prefix, state.ref.uuid, state.host, (keep,))
         return Prepared(state, written, changes, state.spec, (), (plan,), images)
     provider = kit.peek(prefix)
-    used = provider.used_subnets() if provider is not None else frozenset()
+    used = provider.used_subnets(prefix.ref) if provider is not None else frozenset()
     target = addressed(merged(written, state.spec, changes), state.ref.uuid, kit.settings, used)
     parts = new_parts(target, changes)
     facts = init_facts(ctx, request, parts, *images, uuid=state.ref.uuid, host=state.host, fetch=fetch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,13 @@ def test_two_environments_get_two_subnets(bench: Bench) -> None:
     bench.init()
     second = bench.init(name="second")
     assert second.load_env().nets["n0"].gw == "192.168.201.1"
+
+
+def test_nets_of_users_whose_leases_we_cannot_see_are_passed_over(bench: Bench) -> None:
+    bench.up()
+    settings = replace(bench.engine.settings, lease_dir=bench.folder / "leases-of-another")
+    other = Bench(bench.folder, bench.host, Engine(settings, hosts=OneHost(FakeProvider(bench.host))))
+    assert other.init(name="second").load_env().nets["n0"].gw == "192.168.201.1"
 
 
 def test_a_fixed_gateway_that_is_leased_is_refused(bench: Bench) -> None:

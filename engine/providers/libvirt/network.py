@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import libvirt
 
 from ...spec import EnvRef, NetSpec
-from ...state.prefix import Prefix
 from .metadata import network_uuid, read_tag
 from .refusals import foreign, is_code, refused
 from .xml_net import bridge_name, network_xml
@@ -85,20 +83,10 @@ def lease(conn: libvirt.virConnect, env: EnvRef, net: str, mac: str) -> str | No
     return addresses[-1] if addresses else None
 
 
-def our_bridges(conn: libvirt.virConnect) -> frozenset[str]:
-    """Return the bridges of all environments of ours."""
+def our_bridges(conn: libvirt.virConnect, env: EnvRef | None = None) -> frozenset[str]:
+    """Return the bridges of one environment, or of all that lagotui made."""
     tagged = (tag for network in listed(conn) if (tag := read_tag(network.XMLDesc())) is not None)
-    return frozenset(bridge_name(EnvRef(tag.prefix, tag.uuid), tag.name) for tag in tagged)
-
-
-def bridges_of_environments(conn: libvirt.virConnect) -> frozenset[str]:
-    """Return the bridges of those environments of ours that are still there: the lease store speaks for their subnets.
-
-    Nets of an environment whose folder was deleted go on, and hold their subnets though no lease says so.
-    """
-    tagged = (tag for network in listed(conn) if (tag := read_tag(network.XMLDesc())) is not None)
-    there = (tag for tag in tagged if Prefix.at(Path(tag.prefix)).uuid == tag.uuid)
-    return frozenset(bridge_name(EnvRef(tag.prefix, tag.uuid), tag.name) for tag in there)
+    return frozenset(bridge_name(EnvRef(tag.prefix, tag.uuid), tag.name) for tag in tagged if env is None or tag.uuid == env.uuid)
 
 
 def _find(conn: libvirt.virConnect, env: EnvRef, net: str) -> libvirt.virNetwork | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,11 +58,9 @@ def test_refusal_carries_libvirts_words(conn: Any, env: EnvRef, nets: dict[str, 
         network.start_net(conn, env, wrong, {})
 
 
-def test_bridges_of_an_environment_count_as_long_as_its_folder_is_there(
-    conn: Any, env: EnvRef, nets: dict[str, NetSpec], tmp_path: Path
-) -> None:
-    there = EnvRef(str(tmp_path), env.uuid)
-    network.start_net(conn, there, nets["lago"], nets)
-    assert network.bridges_of_environments(conn) == frozenset()
-    (tmp_path / "uuid").write_text(env.uuid)
-    assert network.bridges_of_environments(conn) == {bridge_name(there, "lago")}
+def test_bridges_of_one_environment_are_told_from_those_of_others(conn: Any, env: EnvRef, nets: dict[str, NetSpec]) -> None:
+    other = EnvRef(env.prefix, "f" * 32)
+    network.start_net(conn, env, nets["lago"], nets)
+    network.start_net(conn, other, nets["storage"], nets)
+    assert network.our_bridges(conn, env) == {bridge_name(env, "lago")}
+    assert network.our_bridges(conn) == {bridge_name(env, "lago"), bridge_name(other, "storage")}
