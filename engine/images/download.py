@@ -18,8 +18,9 @@ from ..errors import HashMismatch, TemplateError
 from ..state.atomic import write_json
 from .copying import created
 from .hashes import Beside, Checksum, Digests
+from .trouble import WebTrouble, plain, shown
 from .unpacking import unpacking
-from .web import DEFAULT_LIMITS, Answer, Head, Limits, WebTrouble, get, pauses, shown
+from .web import DEFAULT_LIMITS, Answer, Head, Limits, Patience, get, require_no_page
 from .writing import WriteBehind, write_all
 from .xz import NotPacked
 
@@ -66,8 +67,9 @@ def download(ctx: TaskContext, wanted: Wanted, out: Path, part: Path) -> Digests
     try:
         with _opened(part) as fd:
             digests = _Transfer(ctx, wanted, out, part, fd).run()
-    except (HashMismatch, NotPacked):
-        forget(part)
+    except BaseException as failure:
+        if isinstance(failure, HashMismatch | NotPacked) or not _can_go_on(part):
+            forget(part)
         raise
     if not wanted.packed:
         part.replace(out)
@@ -84,6 +86,10 @@ def forget(part: Path) -> None:
 def resume_file(part: Path) -> Path:
     """Return the file that says what `part` is of."""
     return part.with_suffix(".resume")
+
+
+def _can_go_on(part: Path) -> bool:
+    return resume_file(part).exists() and part.exists() and part.stat().st_size > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +136,16 @@ class _Transfer:
         mark = _Mark.read(self.part)
         if mark is not None and mark.url == shown(self.wanted.url) and mark.validator:
             self.mark, self.done = mark, os.fstat(self.fd).st_size
-        waits = pauses(self.wanted.limits)
+        patience = Patience(self.ctx, self.wanted.limits)
+        most = self.done
         while True:
-            before = self.done
             try:
                 return self._try()
             except WebTrouble as trouble:
-                if self.done > before:
-                    waits = pauses(self.wanted.limits)
-                pause_s = next(waits)
-                if pause_s is None:
-                    raise
-                self.ctx.log(f"{trouble.message}; trying again in {pause_s:g} s")
-                self.ctx.sleep(pause_s)
+                if self.done >= most + self.wanted.limits.worth_bytes:
+                    most = self.done
+                    patience.begin()
+                patience.wait_after(trouble)
 
     def _try(self) -> Digests:
         """Fetch what is missing, then look at the whole. What is there already is hashed while the server is asked for the rest."""
@@ -172,7 +175,9 @@ class _Transfer:
     def _settle(self, head: Head) -> None:
         """Find out where the answer begins, and drop what is here when it does not go on from there."""
         if head.headers.get("content-encoding", "identity") not in ("identity", "x-xz", "xz", ""):
-            raise TemplateError(f"'{shown(self.wanted.url)}' comes packed as '{head.headers['content-encoding']}', which was not asked for")
+            packing = plain(head.headers["content-encoding"])
+            raise TemplateError(f"'{shown(self.wanted.url)}' comes packed as '{packing}', which was not asked for")
+        require_no_page(head, self.wanted.url)
         known = self.mark
         if head.status == 206 and known is not None and _goes_on(head, self.done, known.total):
             return
@@ -258,7 +263,7 @@ class _RateMeter:
 def _limit(wanted: Wanted) -> int:
     """Return how large the image may become; what is declared is what a guest sees, to which a qcow2 adds its tables."""
     size = wanted.size_bytes
-    return wanted.limits.image_bytes if size is None else size + size // 16 + 2**24
+    return wanted.limits.image_bytes if size is None or size <= 0 else size + size // 16 + 2**24
 
 
 def _same(wanted: Wanted) -> set[str]:

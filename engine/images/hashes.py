@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import HashMismatch, TemplateError
+from .texts import read_small
 
 ALGORITHM_BY_LENGTH = {40: "sha1", 64: "sha256", 128: "sha512"}
 """Hex digits → algorithm. A `.hash` sidecar does not name its algorithm: the predecessor's is sha1."""
@@ -150,11 +151,9 @@ def promised(image: Path) -> tuple[Checksum, ...]:
     for suffix in SIDECARS:
         sidecar = image.with_name(image.name + suffix)
         try:
-            text = sidecar.read_text(errors="replace")
+            text = read_small(sidecar)
         except FileNotFoundError:
             continue
-        except OSError as error:
-            raise TemplateError(f"'{sidecar}' cannot be read: {error.strerror}") from error
         found.append(Checksum.parse(text, str(sidecar)))
     if not found:
         raise TemplateError(

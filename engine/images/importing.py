@@ -18,8 +18,9 @@ from .looking_inside import look_inside
 from .repository import TemplateRef, require_name
 from .sources import Fetched, HttpImage, read_metadata
 from .store import Store
+from .trouble import shown
 from .unpacking import unpack_file
-from .web import is_web, shown
+from .web import is_web
 from .xz import MAGIC
 
 SECTOR_BYTES = 512

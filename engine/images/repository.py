@@ -19,11 +19,15 @@ from ..errors import TemplateError, TemplateMissing
 from ..spec import Json
 from .hashes import Checksum
 from .sources import Fetched, FileImage, HttpImage, ImageSource, beside, plugged_in
-from .web import is_web, read_text, require_web, shown
+from .texts import read_small
+from .trouble import plain, shown
+from .web import is_web, read_text, require_web
 
 __all__ = ["Fetched", "FileImage", "HttpImage", "ImageSource", "Repository", "TemplateRef", "load_repository", "missing", "require_name"]
 
 _NAME_FORBIDDEN = frozenset("/:\0")
+_NAME_BYTES = 72
+"""Of a repository, a template and a version each: together with what the store adds they make one file name."""
 _URL_SAFE = "/%:@+~,;=&!$'()*"
 """Of a handle, what is written into an address as it is."""
 _STORE_SUFFIXES = (".hash", ".metadata", ".lock", ".tmp", ".part", ".resume")
@@ -86,6 +90,10 @@ def missing(message: str, name: str, known: Sequence[str]) -> TemplateMissing:
 
 def require_name(name: str) -> None:
     """Raises: TemplateError: the name of a repository, template or version would be no file name in the store."""
+    if len(name.encode(errors="replace")) > _NAME_BYTES:
+        raise TemplateError(f"'{name[:_NAME_BYTES]}…' cannot be a name: it is longer than {_NAME_BYTES} bytes")
+    if not name.isprintable():
+        raise TemplateError(f"'{plain(name)}' cannot be a name: it has characters that cannot be printed")
     if not name or name.startswith(".") or _NAME_FORBIDDEN & set(name) or name.endswith(_STORE_SUFFIXES):
         raise TemplateError(f"'{name}' cannot be a name: it would be no file name in the store")
 
@@ -149,11 +157,13 @@ class _Reader:
 
     @classmethod
     def of(cls, path: Path) -> Self:
+        hint = "choose another with --template-repo-path"
         try:
-            return cls(str(path), path.read_text(encoding="utf-8"), path.parent)
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise TemplateError(f"repository '{path}' cannot be read: {why}", hint="choose another with --template-repo-path") from error
+            return cls(str(path), read_small(path), path.parent)
+        except FileNotFoundError as error:
+            raise TemplateError(f"repository '{path}' cannot be read: {error.strerror}", hint=hint) from error
+        except TemplateError as error:
+            raise TemplateError(f"repository {error.message}", hint=hint) from error
 
     def name(self) -> str:
         return self._name(self._root().get("name"), ("name",))
@@ -251,8 +261,10 @@ class _Reader:
     def _handle(self, value: Json, at: tuple[str, ...]) -> str:
         handle = self._text_of(value, at, "the handle of an image")
         path = PurePosixPath(handle)
-        if path.is_absolute() or ".." in path.parts or "\0" in handle or path == PurePosixPath():
+        if path.is_absolute() or ".." in path.parts or path == PurePosixPath():
             raise self._wrong(at, f"handle '{handle}' leaves the folder of its source")
+        if not handle.isprintable():
+            raise self._wrong(at, f"handle '{plain(handle)}' has characters that cannot be printed")
         return handle
 
     def _timestamp(self, value: Json, at: tuple[str, ...]) -> float:
@@ -298,8 +310,8 @@ def _position(text: str, at: tuple[str, ...]) -> tuple[int, int]:
     import yaml
 
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
+        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError):
         return 0, 0
     for key in at:
         if not isinstance(node, yaml.MappingNode):

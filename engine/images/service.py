@@ -18,7 +18,7 @@ from .publish import Published, PublishRequest, publish
 from .repository import TemplateRef
 from .sources import HttpImage
 from .store import Store, StoredImage
-from .web import shown
+from .trouble import shown
 
 
 @dataclass(frozen=True, slots=True)

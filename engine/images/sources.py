@@ -15,7 +15,9 @@ from ..spec import Json
 from .copying import copy_sparse
 from .download import Wanted, download, forget
 from .hashes import SIDECARS, Checksum, Digests, listed, promised
-from .web import DEFAULT_LIMITS, Limits, NotThere, content_length, read_text, require_web_file, shown
+from .texts import read_small
+from .trouble import NotThere, shown
+from .web import DEFAULT_LIMITS, Limits, content_length, read_text, require_web_file
 from .xz import NotXz
 
 PLUGIN_GROUP = "lagotui.template_sources"
@@ -271,11 +273,9 @@ def read_metadata(path: Path) -> Mapping[str, Json]:
         TemplateError: it cannot be read.
     """
     try:
-        return parse_metadata(path.read_text(encoding="utf-8"), str(path))
+        return parse_metadata(read_small(path), str(path))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise TemplateError(f"'{path}' cannot be read: {error}") from error
 
 
 def parse_metadata(text: str, place: str) -> Mapping[str, Json]:

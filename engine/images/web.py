@@ -16,6 +16,8 @@ from urllib.parse import urljoin, urlsplit
 
 from ..context import TaskContext
 from ..errors import TemplateError
+from .texts import MAX_TEXT_BYTES
+from .trouble import SHOWN_CHARACTERS, NotThere, WebTrouble, explained, plain, shown
 from .unpacking import IMAGE_BYTES
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ QUEUED_CHUNKS = 8
 POLL_S = 0.05
 """How often a wait for a server looks at the cancel flag."""
 MAX_REDIRECTS = 5
-MAX_TEXT_BYTES = 4 * 1024 * 1024
-"""Of repositories, sidecars and lists of checksums."""
+MAX_DIGITS = 19
+"""Of a length; more than any disk has."""
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers that a later try may not get."""
 
@@ -46,7 +48,11 @@ class Limits:
     text_s: float = 60.0
     """For a repository or a sidecar, as a whole."""
     tries: int = 4
-    """In a row that bring nothing new."""
+    """In a row that bring little new."""
+    worth_bytes: int = 64 * 1024
+    """What a try must bring so that the next one counts as the first."""
+    give_up_s: float = 60.0
+    """Without anything new there is no further try."""
     pause_s: float = 1.0
     """Before the second try; twice as long before each further one."""
     image_bytes: int = IMAGE_BYTES
@@ -54,14 +60,6 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
-
-
-class WebTrouble(TemplateError):
-    """A server that cannot be reached, stops in the middle or is busy: another try may help."""
-
-
-class NotThere(TemplateError):
-    """The server says that there is no such thing, or that it is not for us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,12 @@ class Head:
     def length(self) -> int | None:
         """Bytes that the server says will follow."""
         text = self.headers.get("content-length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else None
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is a web page: a login, or a kind way to say that there is no such thing."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 
 @dataclass(slots=True)
@@ -157,7 +160,7 @@ class Answer:
         except TemplateError as failure:
             self._put(failure)
         except (RequestException, HTTPError, OSError, ValueError, AttributeError) as failure:  # AttributeError: of a socket hung up on
-            self._put(WebTrouble(f"'{shown(self.url)}' cannot be fetched: {_reason(failure)}"))
+            self._put(explained(failure, self.url))
 
     def _read_with(self, session: Session) -> None:
         response = self._open(session)
@@ -190,7 +193,7 @@ class Answer:
         if status in (200, 206, 416):
             return response
         response.close()
-        why = f"'{shown(response.url)}': the server answers {status} {response.reason}".rstrip()
+        why = f"'{shown(response.url)}': the server answers {status} {plain((response.reason or '')[:SHOWN_CHARACTERS])}".rstrip()
         if status in _AGAIN:
             raise WebTrouble(why)
         raise NotThere(why) if 400 <= status < 500 else TemplateError(why)
@@ -218,14 +221,12 @@ def read_text(ctx: TaskContext, url: str, limits: Limits = DEFAULT_LIMITS) -> st
         TemplateError: it cannot be had, is too long, or is no text.
         Cancelled: the user asked to stop.
     """
-    for pause_s in pauses(limits):
+    patience = Patience(ctx, limits)
+    while True:
         try:
             return _read_text_once(ctx, url, limits)
-        except WebTrouble:
-            if pause_s is None:
-                raise
-            ctx.sleep(pause_s)
-    raise AssertionError("the last try returns or raises")
+        except WebTrouble as trouble:
+            patience.wait_after(trouble)
 
 
 def content_length(ctx: TaskContext, url: str, limits: Limits = DEFAULT_LIMITS) -> int | None:
@@ -238,11 +239,28 @@ def content_length(ctx: TaskContext, url: str, limits: Limits = DEFAULT_LIMITS) 
         return None
 
 
-def pauses(limits: Limits) -> Iterator[float | None]:
-    """Yield how long to wait after each try that fails; None after the last."""
-    for number in range(limits.tries - 1):
-        yield limits.pause_s * 2**number
-    yield None
+class Patience:
+    """Counts tries, and the time that they take."""
+
+    def __init__(self, ctx: TaskContext, limits: Limits) -> None:
+        self._ctx = ctx
+        self._limits = limits
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from here: something came in."""
+        self._failed = 0
+        self._since_s = time.monotonic()
+
+    def wait_after(self, trouble: WebTrouble) -> None:
+        """Wait before the next try, or raise `trouble` when there is none."""
+        limits = self._limits
+        self._failed += 1
+        if self._failed >= limits.tries or time.monotonic() - self._since_s >= limits.give_up_s:
+            raise trouble
+        pause_s = limits.pause_s * 2 ** (self._failed - 1)
+        self._ctx.log(f"{trouble.message}; trying again in {pause_s:g} s")
+        self._ctx.sleep(pause_s)
 
 
 def is_web(location: str) -> bool:
@@ -271,18 +289,15 @@ def require_web_file(url: str) -> None:
         raise TemplateError(f"'{shown(url)}' names a server, but no file on it")
 
 
-def shown(url: str) -> str:
-    """Return a URL without the password that may be in it."""
-    scheme, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
-
-
 def _read_text_once(ctx: TaskContext, url: str, limits: Limits) -> str:
     until_s = time.monotonic() + limits.text_s
     content = bytearray()
     with get(ctx, url, limits=limits) as answer:
-        expected = answer.head().length
+        head = answer.head()
+        require_no_page(head, url)
+        if head.headers.get("content-encoding", "identity") not in ("identity", ""):
+            raise TemplateError(f"'{shown(url)}' comes packed as '{plain(head.headers['content-encoding'])}', which was not asked for")
+        expected = head.length
         for chunk in answer.chunks():
             content += chunk
             if len(content) > MAX_TEXT_BYTES:
@@ -292,18 +307,28 @@ def _read_text_once(ctx: TaskContext, url: str, limits: Limits) -> str:
     if expected is not None and len(content) != expected:
         raise WebTrouble(f"'{shown(url)}' was cut off after {len(content)} of {expected} bytes")
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TemplateError(f"'{shown(url)}' is not UTF-8 text") from error
 
 
+def require_no_page(head: Head, url: str) -> None:
+    """Raises: NotThere: the server answers with a page for people."""
+    if head.is_page:
+        raise NotThere(f"'{shown(url)}': the server answers with a web page (does it want a login?)")
+
+
 def _redirected(url: str, location: str) -> str:
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError as error:  # of brackets
+        raise TemplateError(f"'{shown(url)}' redirects to '{shown(location)}', which is no address") from error
     before, after = urlsplit(url).scheme.lower(), urlsplit(target).scheme.lower()
     if not location or after not in SCHEMES:
         raise TemplateError(f"'{shown(url)}' redirects to '{shown(location)}', which is no http or https address; it is not followed")
     if before == "https" and after == "http":
         raise TemplateError(f"'{shown(url)}' redirects from https to plain '{shown(target)}'; it is not followed")
+    require_web(target)
     return target
 
 
@@ -323,25 +348,3 @@ def _hang_up(response: Response) -> None:
         response.raw.shutdown()
     except (OSError, ValueError, RuntimeError):  # it has come to its end by itself
         return
-
-
-def _reason(failure: Exception) -> str:
-    """Return the innermost cause: the libraries wrap it several times."""
-    import re
-    import socket
-
-    seen: list[BaseException] = []
-    cause: BaseException | None = failure
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        inner = next((each for each in cause.args if isinstance(each, BaseException)), None)
-        reason = getattr(cause, "reason", None)
-        cause = (reason if isinstance(reason, BaseException) else None) or inner or cause.__cause__ or cause.__context__
-    for each in reversed(seen):
-        if isinstance(each, socket.gaierror):
-            return "the name of the server is not known"
-        if isinstance(each, TimeoutError):
-            return "the server does not answer"
-        if isinstance(each, OSError) and each.strerror:
-            return each.strerror
-    return re.sub(r"<[^>]* object at 0x[0-9a-f]+>:? ?|\w+\(.*?\): ", "", str(seen[-1])) or type(seen[-1]).__name__
