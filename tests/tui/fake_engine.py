@@ -85,7 +85,7 @@ class FakeEngine:
         self.state_looks = 0
         self.stats_calls = 0
         self.readings_left = sys.maxsize
-        """How often the machines are still measured: a picture is of so many readings, however long it takes to draw."""
+        """How often the machines are still measured before a look has no answer: pictures show so many readings, however long they take."""
         self.closed = False
 
     def environments(self) -> list[KnownEnv]:
@@ -103,7 +103,7 @@ class FakeEngine:
     def stats(self, env: Prefix) -> Mapping[str, MachineStats]:
         self._look()
         if not self.readings_left:
-            return {}
+            threading.Event().wait()
         self.readings_left -= 1
         self.stats_calls += 1
         return readings(self._state(env), self.stats_calls)

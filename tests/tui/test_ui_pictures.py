@@ -38,6 +38,7 @@ def ready(desk: Desk, *keys: str, table: str = "#machines", screen: str = "") ->
             await desk.until(lambda count=count: len(desk.app.store.state.desk(env).readings.get("db01", ())) >= count)  # type: ignore[misc]
         await desk.until(lambda: all(desk.app.store.state.desk(each).state for each in desk.engine.states))
         await desk.until(lambda: not env or desk.app.store.state.desk(env).host)
+        await desk.settle()  # what a dialog covers is not laid out any more
         await desk.press(*keys)
         if screen:
             await desk.until_screen(screen)
