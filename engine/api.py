@@ -15,14 +15,14 @@ from .plan.export import ExportRequest
 from .plan.running import plan_stop, plan_up, plan_wait
 from .plan.summary import DiskSummary, MachineSummary, Need, NetSummary, PlanSummary, TemplateSummary
 from .providers.hosts import RealHosts
-from .spec import EnvRef
+from .spec import EnvRef, ServiceState
 from .state import known
 from .state.prefix import Prefix, is_prefix
 from .tasks.applying import prepare_changes, require_agreement
 from .tasks.export_verbs import ExportVerbs
 from .tasks.facts import InitRequest, read_remains
-from .tasks.looking import LeaseInfo, Looks, TemplateInfo
 from .tasks.guest_verbs import GuestVerbs
+from .tasks.looking import LeaseInfo, Looks, TemplateInfo
 from .tasks.power_verbs import PowerVerbs
 from .tasks.preparing import Kit, prepare_init
 from .tasks.reach_verbs import ReachVerbs, SshWay
@@ -52,6 +52,7 @@ __all__ = [
     "NetSummary",
     "PlanSummary",
     "RunHandle",
+    "ServiceState",
     "SnapshotInfo",
     "SshWay",
     "TemplateInfo",

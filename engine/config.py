@@ -50,7 +50,7 @@ class Settings:
     logdepth: int = 3
     """Levels of the task tree on the console; -1 shows all."""
     out_format: str = "default"
-    """Of results: `default`, `json`, `yaml` or `flat`."""
+    """Of results: `default`, `json`, `yaml`, `flat`, or that of a plugin."""
     ignore_warnings: bool = False
     """Hide Python's warnings."""
     workdir_path: Path | None = None
@@ -60,17 +60,17 @@ class Settings:
     prefix_name: str = "current"
     """Of the prefix in its workdir."""
     ssh_user: str = "root"
-    ssh_password: str | None = None
+    ssh_password: str | None = field(default=None, repr=False)
     """For machines that give none themselves; None: keys only."""
     ssh_tries: int = 100
     ssh_timeout: int = 10
     """Seconds for one connection."""
-    root_password: str | None = None
+    root_password: str | None = field(default=None, repr=False)
     """Set in guests that give none themselves; None: none is set."""
     libvirt_url: str = "auto"
     """`auto`, `private`, `system` or a libvirt URI."""
     libvirt_username: str | None = None
-    libvirt_password: str | None = None
+    libvirt_password: str | None = field(default=None, repr=False)
     private_outside: str = "auto"
     """Whether machines of the private host reach outside: `auto`, where slirp4netns is installed, or `no`."""
     accel: str = "auto"
@@ -144,7 +144,7 @@ _PATH = _Kind(lambda text: Path(text).expanduser(), "a path")
 _KINDS: Mapping[str, _Kind] = {
     "loglevel": _choice("info", "debug", "error", "warning"),
     "logdepth": _whole(-1),
-    "out_format": _choice("default", "json", "yaml", "flat"),
+    "out_format": _TEXT,
     "ignore_warnings": _Kind(_flag, "true or false"),
     "workdir_path": _PATH,
     "prefix_path": _PATH,

@@ -168,14 +168,20 @@ def detached_task() -> Iterator[TaskContext]:
             yield context
 
 
+class Aloud(str):
+    """A message that, logged by the standard `logging` inside a task, the user must see."""
+
+    __slots__ = ()
+
+
 class TaskLogHandler(logging.Handler):
     """Sends records of the standard `logging` to the task they happened in; records outside of every task are left alone."""
 
     def emit(self, record: logging.LogRecord) -> None:
         context = current_task()
         if context is not None:
-            message = self.format(record)
-            context.bus.publish(TaskLog(task_id=context.task_id, level=record.levelno, logger=record.name, message=message))
+            message, aloud = self.format(record), isinstance(record.msg, Aloud)
+            context.bus.publish(TaskLog(task_id=context.task_id, level=record.levelno, logger=record.name, message=message, aloud=aloud))
 
 
 def _new_task_id(run_id: str) -> str:

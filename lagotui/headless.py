@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .exit_codes import ExitCode
 from .streams import mute
-from .verbs import LATER, VERBS, Command, command
+from .verbs import VERBS, Command, Verb, command
 from .verbs.narration import Narrator, narrator
 from .verbs.options import RunOptions, parse_run, parser_for_run, parser_for_verb
 
@@ -65,10 +65,11 @@ def _run_verb(options: RunOptions, voice: Narrator, open_engine: OpenEngine | No
     from .verbs.session import Session
 
     _require_folder()
-    chosen = _find_command(options, voice)
-    if chosen is None:
+    found = _find_command(options, voice)
+    if found is None:
         return ExitCode.USER_ERROR
-    arguments = _parse_verb(options, chosen)
+    verb, chosen = found
+    arguments = _parse_verb(options, verb, chosen)
     session = Session.open(options.settings, options.verb or "", voice, open_engine)
     try:
         return chosen.run(session, arguments)
@@ -85,25 +86,27 @@ def _require_folder() -> None:
         raise WorkdirError("the folder that you are in has been removed", hint="cd to one that is there") from gone
 
 
-def _find_command(options: RunOptions, voice: Narrator) -> Command | None:
+def _find_command(options: RunOptions, voice: Narrator) -> tuple[Verb, Command] | None:
     verb = options.verb or ""
     if verb in VERBS:
-        return command(verb)
-    if verb in LATER:
-        voice.failed(f"'{verb}' comes with a later version of lagotui", "see what there is with: lagotui --run --help", ExitCode.USER_ERROR)
-        return None
+        return VERBS[verb], command(verb)
+    from .verbs.plugged import plugged_verb
+
+    plugged = plugged_verb(verb)
+    if plugged is not None:
+        return plugged
     from difflib import get_close_matches
 
-    near = get_close_matches(verb, [*VERBS, *LATER], n=1)
+    near = get_close_matches(verb, VERBS, n=1)
     hint = f"did you mean '{near[0]}'?" if near else "see the verbs with: lagotui --run --help"
     voice.failed(f"there is no verb '{verb}'", hint, ExitCode.USER_ERROR)
     return None
 
 
-def _parse_verb(options: RunOptions, chosen: Command) -> Namespace:
+def _parse_verb(options: RunOptions, verb: Verb, chosen: Command) -> Namespace:
     if chosen.add_arguments is None:
         return Namespace(words=options.rest)
-    parser = parser_for_verb(options.verb or "")
+    parser = parser_for_verb(options.verb or "", verb)
     chosen.add_arguments(parser)
     return parser.parse_args(options.rest)
 

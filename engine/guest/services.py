@@ -1,4 +1,4 @@
-"""Services of a machine: by systemd, by sysvinit, or by systemd in a container. Import this module lazily."""
+"""Services of a machine: by systemd, by sysvinit, or by systemd in a container."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from ..context import TaskContext
 from ..errors import ServiceFailed
-from .session import Session
-from .ssh import CommandStatus
+from ..spec import ServiceState
+
+if TYPE_CHECKING:
+    from .session import Session
+    from .ssh import CommandStatus
 
 SYSTEMD, SYSVINIT, CONTAINER = "systemd", "sysvinit", "systemdcontainer"
 PROVIDERS = (SYSTEMD, SYSVINIT, CONTAINER)
@@ -23,6 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.@:\\][A-Za-z0-9_.@:\\-]*")
 _LSB_STOPPED = 3
 """Exit code of `status` for what is there and does not run. (LSB, init script actions)"""
 _ENGINES = "for engine in podman docker; do command -v $engine >/dev/null 2>&1 && break; done; "
+"""Leaves the name of what runs containers in `$engine`."""
 _DETECT = f"""\
 PATH=$PATH:/usr/sbin:/sbin:/usr/bin:/bin
 for engine in podman docker; do
@@ -31,14 +35,6 @@ done
 if test -e /usr/bin/systemctl || test -e /bin/systemctl; then echo {SYSTEMD}; exit; fi
 if test -e /sbin/service || test -e /usr/sbin/service; then echo {SYSVINIT}; exit; fi
 """
-
-
-class ServiceState(IntEnum):
-    """State of a service, with the predecessor's numbers."""
-
-    MISSING = 0
-    INACTIVE = 1
-    ACTIVE = 2
 
 
 def find_provider(ctx: TaskContext, session: Session) -> str:

@@ -16,10 +16,14 @@ from .machines import (
     DEFAULT_BOOT_TIME_S,
     DEFAULT_MEMORY_MIB,
     DEFAULT_VCPU,
+    EXTERNAL_PROVIDER,
+    SSH_PORT,
     CloudInit,
     MachineSpec,
     MachineStatus,
     Readiness,
+    ServiceState,
+    SshAccess,
 )
 from .nets import DEFAULT_DNS_DOMAIN, DEFAULT_MTU, DhcpRange, NetSpec, NetType, NicSpec, stable_mac
 
@@ -29,6 +33,8 @@ __all__ = [
     "DEFAULT_MEMORY_MIB",
     "DEFAULT_MTU",
     "DEFAULT_VCPU",
+    "EXTERNAL_PROVIDER",
+    "SSH_PORT",
     "CloudInit",
     "DhcpRange",
     "DiskSpec",
@@ -43,6 +49,8 @@ __all__ = [
     "NetType",
     "NicSpec",
     "Readiness",
+    "ServiceState",
     "SnapshotNote",
+    "SshAccess",
     "stable_mac",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Self
 
 from .disks import DiskSpec
@@ -19,8 +19,13 @@ DEFAULT_BOOT_TIME_S = 600
 
 _KEYS = words(
     "name memory vcpu cpu_model cpu_custom depends_on ready cloud-init distro ssh-user ssh-password root-password bootstrap"
-    " boot_time_sec vm-type vm-provider type url mgmt_net groups metadata nics disks snapshots"
+    " boot_time_sec vm-type vm-provider ssh type url mgmt_net groups metadata nics disks snapshots"
 ) | {HISTORY_KEY}
+
+
+EXTERNAL_PROVIDER = "ssh"
+"""`vm-provider` of machines that exist already and are only reached by ssh."""
+SSH_PORT = 22
 
 
 class MachineStatus(StrEnum):
@@ -43,6 +48,14 @@ class MachineStatus(StrEnum):
     def is_up(self) -> bool:
         """Whether the machine holds memory on its host."""
         return self not in (MachineStatus.DOWN, MachineStatus.SHUT_OFF, MachineStatus.CRASHED, MachineStatus.UNREADABLE)
+
+
+class ServiceState(IntEnum):
+    """State of a service in a machine, with the predecessor's numbers."""
+
+    MISSING = 0
+    INACTIVE = 1
+    ACTIVE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,24 @@ class CloudInit:
 
 
 @dataclass(frozen=True, slots=True)
+class SshAccess:
+    """How a machine is reached that exists already."""
+
+    address: str
+    """An address or a name."""
+    port: int = SSH_PORT
+    keys: tuple[str, ...] = ()
+    """Absolute paths of the user's private keys; none: those of the agent, and those that OpenSSH takes by itself."""
+
+    def to_json(self) -> dict[str, Json]:
+        return {"address": self.address, "port": self.port, "keys": list(self.keys)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        return cls(data["address"], int(data.get("port", SSH_PORT)), tuple(data.get("keys") or ()))
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSpec:
     name: str
     memory_mib: int = DEFAULT_MEMORY_MIB
@@ -107,10 +138,14 @@ class MachineSpec:
     """None: keys only."""
     root_password: str | None = None
     bootstrap: bool = True
+    bootstrap_asked: bool = False
+    """The init file says so itself: an image of which nothing is known is prepared too."""
     boot_time_s: int = DEFAULT_BOOT_TIME_S
     """Overall time that ssh may take to answer."""
     vm_type: str = "default"
     vm_provider: str = "local-libvirt"
+    ssh: SshAccess | None = None
+    """Of machines that exist already."""
     ova_url: str | None = None
     """The oVirt export that the machine comes from: keys `type: ova` and `url`."""
     mgmt_net: str = ""
@@ -123,8 +158,15 @@ class MachineSpec:
 
     @property
     def ip(self) -> str | None:
-        """The address on the management net; None when it has none."""
+        """The address on the management net, or the one that the init file gives it; None when it has none."""
+        if self.ssh is not None:
+            return self.ssh.address
         return next((nic.ip for nic in self.nics if nic.net == self.mgmt_net and nic.ip), None)
+
+    @property
+    def is_external(self) -> bool:
+        """Whether it exists without us: no host of ours starts or stops it, and it has no disks of ours."""
+        return self.vm_provider == EXTERNAL_PROVIDER
 
     def with_disks(self, disks: tuple[DiskSpec, ...]) -> MachineSpec:
         return replace(self, disks=disks)
@@ -143,10 +185,11 @@ class MachineSpec:
             "ssh-user": self.ssh_user,
             "ssh-password": self.ssh_password,
             "root-password": self.root_password,
-            "bootstrap": None if self.bootstrap else False,
+            "bootstrap": self.bootstrap if self.bootstrap_asked or not self.bootstrap else None,
             "boot_time_sec": self.boot_time_s,
             "vm-type": self.vm_type,
             "vm-provider": self.vm_provider,
+            "ssh": self.ssh.to_json() if self.ssh else None,
             "type": "ova" if self.ova_url else None,
             "url": self.ova_url,
             "mgmt_net": self.mgmt_net,
@@ -184,9 +227,11 @@ class MachineSpec:
             ssh_password=text_or_none(data.get("ssh-password")),
             root_password=text_or_none(data.get("root-password")),
             bootstrap=bool(data.get("bootstrap", True)),
+            bootstrap_asked=data.get("bootstrap") is True,
             boot_time_s=int(data.get("boot_time_sec", DEFAULT_BOOT_TIME_S)),
             vm_type=data.get("vm-type", "default"),
             vm_provider=data.get("vm-provider", "local-libvirt"),
+            ssh=SshAccess.from_json(data["ssh"]) if data.get("ssh") else None,
             ova_url=data.get("url") if data.get("type") == "ova" else None,
             mgmt_net=data.get("mgmt_net", ""),
             snapshots={name: tuple(DiskSpec.from_json(disk) for disk in disks) for name, disks in snapshots.items()},

@@ -160,6 +160,14 @@ class Prefix:
         return (self.path / "initialized").is_file()
 
     @property
+    def metadata(self) -> Mapping[str, Json]:
+        """What the prefix says of itself: versions, host; nothing when that is lost."""
+        try:
+            return _read_json(self.path / "metadata")
+        except PrefixDamaged:  # old prefixes have none
+            return {}
+
+    @property
     def host(self) -> str:
         """`private`, `system` or a URI; "" when the predecessor made it, or its metadata is lost."""
         try:

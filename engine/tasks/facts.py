@@ -15,6 +15,7 @@ from ..spec import EnvRef, EnvSpec, MachineSpec, MachineStatus, NetSpec
 from ..state.env import EnvState, MachineState, NetState
 from ..state.leases import LeaseStore
 from ..state.prefix import Prefix
+from .external_steps import external_machines
 from .scope import PeekProvider
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class InitRequest:
     """Content of the init file; None: it is read."""
     set_current: bool = False
     skip_bootstrap: bool = False
+    skip_build: bool = False
     named: bool = False
     """The user named the init file: `up` of an environment that is there fails without it, instead of starting what is there."""
     agreed: bool = False
@@ -108,6 +110,10 @@ def read_state(prefix: Prefix, peek: PeekProvider, default_host: str, *, pending
         if not lenient:
             raise
         up = dict.fromkeys(spec.machines, MachineStatus.UNREADABLE)
+    if external := external_machines(spec.machines):
+        from ..providers.external.reaching import states
+
+        up.update(states(external))
     return EnvState(
         ref=prefix.ref,
         name=prefix.name,
@@ -130,7 +136,7 @@ def read_remains(prefix: Prefix, peek: PeekProvider, default_host: str) -> EnvSt
     nets: dict[str, NetState] = {}
     if len(prefix.uuid) >= 8 and (provider := peek(host)) is not None:
         states = provider.machine_states(prefix.ref)
-        machines = {name: MachineState(MachineSpec(name), status) for name, status in states.items()}
-        nets = {name: NetState(NetSpec(name), True) for name in provider.active_nets(prefix.ref)}
+        machines = {name: MachineState(MachineSpec(name), status) for name, status in sorted(states.items())}
+        nets = {name: NetState(NetSpec(name), True) for name in sorted(provider.active_nets(prefix.ref))}
     ref = EnvRef(str(prefix.path), prefix.uuid)
     return EnvState(ref, prefix.name, host, machines, nets, str(prefix.workdir or ""))

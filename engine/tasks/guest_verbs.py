@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..context import TaskContext
 from ..errors import Cancelled, CopyFailed, EngineError, GuestError, HostError, MachineStateError
+from ..spec import ServiceState
 from ..state.prefix import Prefix
 from .changing import Changing
 from .guest_steps import Guest, collect_machine, deploy_machine
@@ -19,7 +20,7 @@ from .threads import in_thread
 
 if TYPE_CHECKING:
     from ..config import Settings
-    from ..guest.services import Service, ServiceState
+    from ..guest.services import Service
     from ..guest.session import Session
     from ..guest.ssh import CommandStatus
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..context import detached_task
-from ..errors import PrefixDamaged, WorkdirError
+from ..errors import MachineStateError, PrefixDamaged, WorkdirError
 from ..plan.destroy import losses
 from ..state import known
 from ..state.leases import LeaseStore
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..plan.diff import EnvDiff
     from ..plan.summary import PlanSummary
-    from ..providers.base import ConsoleStream, HostInfo, MachineStats
+    from ..providers.base import ConsoleStream, HostCpu, HostInfo, MachineStats
     from ..spec import Json
     from ..state.env import EnvState
     from ..state.known import KnownEnv
@@ -109,13 +109,27 @@ class Looks:
         provider = self.kit.peek(env)
         return provider.info() if provider is not None else None
 
+    def host_cpu(self, env: Prefix) -> HostCpu:
+        """Return the processor of the environment's host; unknown while its private world is not running."""
+        from ..providers.base import HostCpu
+
+        provider = self.kit.peek(env)
+        return provider.host_cpu() if provider is not None else HostCpu("", "")
+
     def losses(self, env: Prefix) -> list[str]:
         """Say what a destroy would lose, one sentence each."""
         return list(losses(read_remains(known.recalled(env), self.kit.hosts.peek, self.settings.libvirt_url)))
 
     def console(self, env: Prefix, machine: str) -> AbstractContextManager[ConsoleStream]:
-        """Open the serial console of a machine."""
-        env.machine(machine)
+        """Open the serial console of a machine.
+
+        Raises:
+            MachineStateError: it does not run, or it exists without us.
+        """
+        if env.machine(machine).is_external:
+            raise MachineStateError(
+                f"machine '{machine}' exists without lagotui: it has no console here", hint=f"lagotui --run shell {machine}"
+            )
         return self.kit.hosts.open(self.kit.host_of(env)).console(env.ref, machine)
 
     def ssh_command(self, env: Prefix, machine: str, words: Sequence[str] = (), *, tty: bool = False) -> list[str]:

@@ -48,6 +48,7 @@ VERBS: Mapping[str, Verb] = {
     "console": Verb("reaching", "open the serial console of a machine; Ctrl-] leaves it", "console alice"),
     "enter": Verb("reaching", "run a command, or a shell, in the network of the machines", "enter -- ping -c 1 192.168.200.2"),
     "ssh-config": Verb("sshing", "print what lets ssh, scp and rsync find the machines by name", "ssh-config --output ssh.conf"),
+    "forward": Verb("forwarding", "open ports of this computer that lead to ports of machines, until Ctrl-C", "forward vm0 8080:80"),
     "ansible_hosts": Verb("ansible", "print an Ansible inventory, or answer Ansible as a program", "ansible_hosts --keys groups distro"),
     "copy-to-vm": Verb("guest", "copy a file or a folder into a machine", "copy-to-vm alice site.conf /etc/"),
     "copy-from-vm": Verb("guest", "copy a file or a folder out of a machine", "copy-from-vm alice /var/log logs"),

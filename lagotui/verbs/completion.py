@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..exit_codes import ExitCode
+from ..present.lago_formats import FORMATS
 from . import Command
 from .session import Session
 
@@ -80,6 +81,8 @@ def completions(shell: str) -> str:
 def _complete(action: Any, files: Mapping[str, Any], folders: Mapping[str, Any]) -> None:
     """Say what an argument's values are, by the name that its help gives them."""
     metavar = action.metavar if isinstance(action, Action) else None
+    if action.dest == "out_format":
+        action.choices = FORMATS
     if metavar in _MACHINE_METAVARS:
         action.complete = {
             "bash": _MACHINES,

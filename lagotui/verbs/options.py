@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..present.lago_formats import FORMATS
-from . import LATER, VERBS
+from . import VERBS, Verb
 
 PROG = "lagotui --run"
 
@@ -84,6 +84,13 @@ class _RunParser(argparse.ArgumentParser):
             self._asked = False
         return True
 
+    def format_help(self) -> str:
+        from ..plugins import PLUGIN_ENTRY_POINTS
+        from ..plugins.registry import names
+
+        plugged = names(PLUGIN_ENTRY_POINTS["cli"])
+        return super().format_help() + (f"\nof plugins: {', '.join(plugged)}\n" if plugged else "")
+
     def error(self, message: str) -> NoReturn:
         if self._asked:
             raise _Unfit
@@ -103,7 +110,7 @@ def parser_for_run() -> _RunParser:
     add = parser.add_argument
     add("-l", "--loglevel", choices=("info", "debug", "error", "warning"), help="least level of what is told (info)")
     add("--logdepth", metavar="N", help="levels of the task tree that are told; -1 is all (3)")
-    add("-f", "--out-format", choices=FORMATS, help="format of the result (default)")
+    add("-f", "--out-format", type=_out_format, metavar=f"{{{','.join(FORMATS)}}}", help="format of the result (default)")
     add("-w", "--workdir-path", metavar="DIR", help="the workdir; without it .lago here or in a folder above")
     add("-P", "--prefix-name", metavar="NAME", help="the environment in the workdir (current)")
     add("-p", "--prefix-path", metavar="DIR", help="deprecated: the environment's own folder")
@@ -126,16 +133,29 @@ def parser_for_run() -> _RunParser:
     return parser
 
 
-def parser_for_verb(verb: str) -> argparse.ArgumentParser:
-    """Return the parser of what follows the verb, still without its arguments."""
+def _out_format(name: str) -> str:
+    if name in FORMATS:
+        return name
+    from ..plugins import PLUGIN_ENTRY_POINTS
+    from ..plugins.registry import names
+
+    plugged = names(PLUGIN_ENTRY_POINTS["out"])
+    if name not in plugged:
+        raise argparse.ArgumentTypeError(f"there is no format '{name}'; there are {', '.join((*FORMATS, *plugged))}")
+    return name
+
+
+def parser_for_verb(name: str, verb: Verb | None = None) -> argparse.ArgumentParser:
+    """Return the parser of what follows the verb, by default one of ours, still without its arguments."""
+    verb = verb or VERBS[name]
     return argparse.ArgumentParser(
-        prog=f"{PROG} {verb}",
-        description=f"{VERBS[verb].summary[0].upper()}{VERBS[verb].summary[1:]}.",
-        epilog=f"example:\n  {PROG} {VERBS[verb].example}",
+        prog=f"{PROG} {name}",
+        description=f"{verb.summary[0].upper()}{verb.summary[1:].removesuffix('.')}.",
+        epilog=f"example:\n  {PROG} {verb.example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def _verbs_text() -> str:
     lines = [f"  {name:<12} {verb.summary}" for name, verb in VERBS.items()]
-    return "\n".join(["verbs ('VERB -h' says more):", *lines, "", f"with a later version: {', '.join(LATER)}"])
+    return "\n".join(["verbs ('VERB -h' says more):", *lines])

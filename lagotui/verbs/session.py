@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -16,8 +16,9 @@ from engine.config import Settings, load_settings
 from engine.errors import Cancelled, EngineError
 
 from ..exit_codes import ExitCode
-from ..present.lago_formats import dump
+from ..present.lago_formats import FORMATS, dump
 from ..streams import mute
+from .asking import asker
 from .narration import Narrator
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Session:
         Raises:
             ConfigError: a setting has a value that cannot be used.
         """
-        settings = load_settings(options, verb=verb)
+        settings = replace(load_settings(options, verb=verb), ask=asker())
         voice.set_limits(settings.loglevel, settings.logdepth)
         return cls(settings=settings, voice=voice, open_engine=open_engine or _open_engine)
 
@@ -97,7 +98,13 @@ class Session:
 
     def show(self, data: Any) -> None:
         """Write the verb's result in the format that is asked for. Raises: as `write`."""
-        self.write(dump(data, self.settings.out_format))
+        out_format = self.settings.out_format
+        if out_format in FORMATS:
+            self.write(dump(data, out_format))
+        else:
+            from .plugged import plugged_text
+
+            self.write(plugged_text(data, out_format))
 
     def write(self, text: str) -> None:
         """Write the verb's result, which has a format of its own.

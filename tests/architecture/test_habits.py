@@ -15,11 +15,14 @@ BOUNDARIES = {
     "engine/tasks/runner.py": 2,
     "engine/tasks/threads.py": 1,
     "engine/providers/registry.py": 1,
+    "engine/providers/provided.py": 1,
     "engine/providers/libvirt/connection.py": 1,
     "engine/providers/lxd/events.py": 1,
     "lagotui/bridge.py": 3,
     "lagotui/cli.py": 1,
     "lagotui/headless.py": 1,
+    "lagotui/plugins/registry.py": 1,
+    "lagotui/verbs/plugged.py": 2,
 }
 """Where strangers' errors must not end the program, and how often: runner, its threads, plugin registry, event callbacks, doors."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from lagotui import __version__
 from lagotui.cli import main
-from lagotui.verbs import LATER, VERBS
+from lagotui.verbs import VERBS
 from lagotui.verbs.options import parse_run
 from tests.headless.terminal_user import Lago
 
@@ -36,7 +36,7 @@ def test_no_verb_is_help_on_stdout_and_exit_1(words: list[str], lago: Lago) -> N
 def test_help_of_run_names_every_verb(lago: Lago) -> None:
     outcome = lago("--help")
     assert outcome.code == 0
-    assert all(verb in outcome.out for verb in (*VERBS, *LATER))
+    assert all(verb in outcome.out for verb in VERBS)
 
 
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - {"shell"}))
@@ -50,13 +50,6 @@ def test_shell_without_a_machine_explains_itself(lago: Lago) -> None:
     outcome = lago("shell")
     assert outcome.code == 2
     assert "HOST" in outcome.out
-
-
-@pytest.mark.parametrize("verb", LATER)
-def test_verbs_of_later_versions_say_so(verb: str, lago: Lago) -> None:
-    outcome = lago(verb)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert f"'{verb}' comes with a later version" in outcome.err
 
 
 def test_an_unknown_verb_gets_the_nearest_one(lago: Lago) -> None:

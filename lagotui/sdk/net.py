@@ -1,0 +1,56 @@
+"""One net of an environment, as an object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.spec import NetSpec
+
+    from .environment import SDK
+
+
+class Net:
+    """One net; what it says is read anew each time."""
+
+    def __init__(self, env: SDK, name: str) -> None:
+        self._env = env
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"Net({self._name!r})"
+
+    @property
+    def spec(self) -> NetSpec:
+        """What it is made of."""
+        return self._env.prefix.load_env().nets[self._name]
+
+    def name(self) -> str:
+        return self._name
+
+    def gw(self) -> str | None:
+        """Return the address of its gateway; None of a bridge net."""
+        return self.spec.gw
+
+    def mtu(self) -> int:
+        return self.spec.mtu
+
+    def is_management(self) -> bool:
+        return self.spec.management
+
+    def alive(self) -> bool:
+        """Whether it is up."""
+        return self._env.state().nets[self._name].up
+
+    def mapping(self) -> Mapping[str, str]:
+        """Return DNS name → address."""
+        return self.spec.mapping
+
+    def resolve(self, name: str) -> str:
+        """Return the address of a DNS name of the net.
+
+        Raises:
+            KeyError: it has none of that name.
+        """
+        return self.spec.mapping[name]
