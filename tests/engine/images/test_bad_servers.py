@@ -24,7 +24,7 @@ from engine.images.trouble import NotThere, WebTrouble
 from engine.images.web import Limits, read_text
 from tests.engine.images.web_server import Handler, Served
 
-QUICK = Limits(connect_s=0.5, silence_s=0.3, slow_s=0.1, slow_bytes_per_s=10_000, text_s=2.0, tries=3, pause_s=0.01)
+QUICK = Limits(tries=3, pause_s=0.01)
 IMAGE = b"image" * 100_000
 
 
