@@ -90,7 +90,7 @@ class _Wire:
 
 
 def _wire(ctx: TaskContext, session: Session, option: str, path: bytes) -> _Wire:
-    command = f"scp -r -p {option} -- {_quoted(path)}".encode(errors="surrogateescape")
+    command = shlex.join(["scp", "-r", "-p", option, "--", _word(path)]).encode(errors="surrogateescape")
     channel = open_channel(ctx, session.client, lambda channel: channel.exec_command(command), START_LIMIT_S)
     channel.settimeout(LOOK_S)
     return _Wire(ctx, session, channel)
@@ -117,7 +117,7 @@ def copy_to_by_scp(ctx: TaskContext, session: Session, todo: list[Item], name: b
         _move(ctx, session, todo, part, target)
     except EngineError:
         with contextlib.suppress(EngineError):  # a machine that has gone is told by what is raised
-            session.run(ctx.shielded(), f"rm -rf -- {_quoted(part)}", timeout_s=CLEANING_LIMIT_S)
+            session.run(ctx.shielded(), shlex.join(["rm", "-rf", "--", _word(part)]), timeout_s=CLEANING_LIMIT_S)
         raise
     tally.require_all("not everything could be copied")
     return tally
@@ -198,7 +198,7 @@ def copy_from_by_scp(ctx: TaskContext, session: Session, remote: str, local: Pat
     from .files import destination
 
     path = os.fsencode(remote.removeprefix("~/") if remote not in ("", "~") else ".")
-    if session.run(ctx, f"test -e {_quoted(path)}").code != 0:
+    if session.run(ctx, shlex.join(["test", "-e", _word(path)])).code != 0:
         raise PathNotFound(f"there is no {shown(path)} in '{session.way.target.name}'")
     is_folder = _is_folder(ctx, session, path)
     name = path.rstrip(b"/").rpartition(b"/")[2]
@@ -295,9 +295,14 @@ def _header(line: bytes) -> tuple[int, int, bytes]:
 
 
 def _is_folder(ctx: TaskContext, session: Session, path: bytes) -> bool:
-    return session.run(ctx, f"test -d {_quoted(path)}").code == 0
+    return session.run(ctx, shlex.join(["test", "-d", _word(path)])).code == 0
 
 
 def _quoted(path: bytes) -> str:
-    """Return a path as a word of a shell's line; one that begins with a dash is no option."""
-    return shlex.quote(os.fsdecode(b"./" + path if path.startswith(b"-") else path))
+    """Return a path as a word of a shell's line."""
+    return shlex.quote(_word(path))
+
+
+def _word(path: bytes) -> str:
+    """Return a path as an argument; one that begins with a dash is no option."""
+    return os.fsdecode(b"./" + path if path.startswith(b"-") else path)

@@ -16,33 +16,43 @@ DETACH = b"\x1d"
 """Ctrl-]."""
 
 _CHUNK = 4096
+_TIDY = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m\x1b(B"
+"""Ends what a program of the machine may have left on: alternate screen, mouse, paste and keypad modes, a hidden cursor, colours."""
 
 
-def bridge(stream: ConsoleStream, keyboard: int, screen: int) -> None:
-    """Connect a console with the terminal until Ctrl-] or until the machine closes it."""
+def bridge(stream: ConsoleStream, keyboard: int, screen: int) -> bool:
+    """Connect a console with the terminal until Ctrl-] or until the machine closes it; the terminal is left as it was found.
+
+    Returns:
+        Whether the user left it; False: the machine closed it.
+    """
     before = termios.tcgetattr(keyboard)
     open_while_output, output_ends = os.pipe()
     threading.Thread(target=_copy_output, args=(stream, screen, output_ends), daemon=True).start()
     try:
         tty.setraw(keyboard)
         _send(stream, b"\r")
-        _copy_keys(stream, keyboard, open_while_output)
+        return _copy_keys(stream, keyboard, open_while_output)
+    except OSError:  # the machine went while we sent
+        return False
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        with suppress(OSError):  # a screen that has gone needs no tidying
+            os.write(screen, _TIDY if os.isatty(screen) else b"")
         os.close(open_while_output)
 
 
-def _copy_keys(stream: ConsoleStream, keyboard: int, ended: int) -> None:
+def _copy_keys(stream: ConsoleStream, keyboard: int, ended: int) -> bool:
     import select
 
     while True:
         ready, _, _ = select.select([keyboard, ended], [], [])
         if ended in ready:
-            return
+            return False
         keys, detach, _ = os.read(keyboard, _CHUNK).partition(DETACH)
         _send(stream, keys)
         if detach or not keys:
-            return
+            return True
 
 
 def _send(stream: ConsoleStream, data: bytes) -> None:

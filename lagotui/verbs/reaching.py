@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..exit_codes import ExitCode
 from ..streams import tell
 from . import Command
 from .options import parser_for_verb
-from .session import Session
+from .session import Interrupted, Session
 
 if TYPE_CHECKING:
     from engine.state.prefix import Prefix
@@ -106,10 +109,25 @@ def _console(session: Session, arguments: Namespace) -> int:
     env = session.env()
     name = match_machine(arguments.machine, env.load_env().machines) or env.machine(arguments.machine).name
     session.voice.note(f"console of {name}; Ctrl-] leaves it")
-    with session.engine.console(env, name) as stream:
-        bridge(stream, sys.stdin.fileno(), sys.stdout.fileno())
-    session.voice.note("")
-    return ExitCode.OK
+    with session.engine.console(env, name) as stream, _ends_raised():
+        left = bridge(stream, sys.stdin.fileno(), sys.stdout.fileno())
+    session.voice.note("" if left else f"\n{name} closed its console: it went down, or somebody else opened it")
+    return ExitCode.OK if left else ExitCode.UNEXPECTED
+
+
+@contextmanager
+def _ends_raised() -> Iterator[None]:
+    """Let signals that end us be raised, so that the terminal is put back on the way out."""
+
+    def end(signum: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signum, f"{signal.Signals(signum).name}: the console was left")
+
+    before = {signum: signal.signal(signum, end) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _explain(verb: str, usage: str) -> int:

@@ -105,8 +105,10 @@ def test_the_console_ends_when_the_machine_closes_it() -> None:
     machine, ours = socket.socketpair()
     user, terminal = pty.openpty()
     screen, output = os.pipe()
+    before = termios.tcgetattr(terminal)
     machine.shutdown(socket.SHUT_WR)
-    bridge(Stream(ours), terminal, output)
+    assert bridge(Stream(ours), terminal, output) is False
+    assert termios.tcgetattr(terminal) == before
     for each in (user, terminal, screen, output):
         os.close(each)
     machine.close()

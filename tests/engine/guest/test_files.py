@@ -133,7 +133,7 @@ def test_a_file_takes_the_place_of_one_that_is_there(ctx: TaskContext, guest: Se
 
 def test_what_is_not_there_is_said(ctx: TaskContext, guest: Session, tmp_path: Path) -> None:
     (tmp_path / "x").touch()
-    with pytest.raises(PathNotFound, match="there is no '.*/nothing' here"):
+    with pytest.raises(PathNotFound, match=r"there is no '.*/nothing' here"):
         copy_to(ctx, guest, tmp_path / "nothing", "/tmp")
     with pytest.raises(PathNotFound, match="there is no '/nothing' in 'vm0'"):
         copy_from(ctx, guest, "/nothing", tmp_path)
@@ -213,9 +213,9 @@ def test_a_link_is_never_gone_through(tmp_path: Path) -> None:
     inside.mkdir()
     with LocalTree(inside) as local:
         local.make_link((b"a",), os.fsencode(outside))
-        with pytest.raises(OSError, match="Not a directory|Too many levels"):
+        with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
             local.make_folder((b"a",))
-        with pytest.raises(OSError, match="Not a directory|Too many levels"), local.new_file((b"a", b"file")):
+        with pytest.raises(OSError, match=r"Not a directory|Too many levels"), local.new_file((b"a", b"file")):
             pass
         (inside / os.fsdecode(part_name(b"b"))).symlink_to(outside / "b")  # as if left by a copy that was killed
         with pytest.raises(OSError, match="Too many levels"), local.new_file((b"b",)):
