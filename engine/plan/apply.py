@@ -6,13 +6,13 @@ away what was set aside, and is finished when it is interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ..spec import DhcpRange, EnvSpec, Json, MachineSpec, NetSpec
 from ..state.env import EnvState
-from .diff import EnvDiff, Fate, When
+from .diff import EnvDiff, Fate, When, stopped_for
 from .init import make_seed, names_of
 from .model import Inverse, Plan, Recovery, Resource, Step, StepKind
 from .running import stop_steps
@@ -77,14 +77,22 @@ def plan_cleanup(state: EnvState, target: EnvSpec) -> Plan:
 def lost_by(state: EnvState, changes: EnvDiff) -> tuple[str, ...]:
     """Say what the user must agree to: what is lost, and which machines are stopped on the way."""
     gone = {*changes.names(Fate.REPLACE, "machine"), *changes.names(Fate.REMOVE, "machine")}
-    stopped = {name: what for name, what in _stopped(changes).items() if name not in gone and state.machines[name].status.is_up}
+    stopped = {name: what for name, what in stopped_for(changes).items() if name not in gone and state.machines[name].status.is_up}
     sentences = (f"machine '{name}': what runs on it (it is stopped for its {what}, and started again)" for name, what in stopped.items())
-    return (*changes.losses, *sentences)
+    return (*changes.losses, *sentences, *_memories_lost(state, [name for name in stopped_for(changes) if name not in gone]))
+
+
+def _memories_lost(state: EnvState, machines: Iterable[str]) -> Iterator[str]:
+    for name in machines:
+        notes = state.machines[name].spec.history.notes
+        kept = ", ".join(snapshot for snapshot, note in notes.items() if note.memory)
+        if kept:
+            yield f"machine '{name}': the memory of its snapshots ({kept}), which knows other nics and disks; the disks of these stay"
 
 
 def later(state: EnvState, changes: EnvDiff) -> tuple[str, ...]:
     """Say which changes are in force only when something is started again."""
-    said, stopped = [], _stopped(changes)
+    said, stopped = [], stopped_for(changes)
     for item in changes.of(Fate.CHANGE):
         what = ", ".join(change.what for change in item.changes if change.when is When.DOWN and change.what != "dns_records")
         if item.kind == "machine" and what and item.name not in stopped and state.machines[item.name].status.is_up:
@@ -96,16 +104,6 @@ def later(state: EnvState, changes: EnvDiff) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _stopped(changes: EnvDiff) -> dict[str, str]:
-    """Return the machines that must be down for their disks or nics, with what of these they are stopped for."""
-    found: dict[str, dict[str, None]] = {}
-    for item in changes.items:
-        is_met = item.fate is not Fate.CHANGE or any(change.when is When.DOWN for change in item.changes)
-        if item.kind == "nic" or (item.kind == "disk" and is_met):
-            found.setdefault(item.owner, {})[f"{item.kind}s"] = None
-    return {name: " and ".join(kinds) for name, kinds in found.items()}
-
-
 def _disks_gone(changes: EnvDiff, gone: Collection[str]) -> list[str]:
     """Return the disks that are made anew or go, of machines that stay."""
     items = (*changes.of(Fate.REPLACE, "disk"), *changes.of(Fate.REMOVE, "disk"))
@@ -114,7 +112,7 @@ def _disks_gone(changes: EnvDiff, gone: Collection[str]) -> list[str]:
 
 def _stops(state: EnvState, changes: EnvDiff, gone: Collection[str]) -> list[Step]:
     """Return what stops machines and nets that cannot stay up; taken back, they are started again."""
-    machines = [name for name in state.machines if name in {*gone, *_stopped(changes)}]
+    machines = [name for name in state.machines if name in {*gone, *stopped_for(changes)}]
     nets = [*changes.names(Fate.REPLACE, "net"), *changes.names(Fate.REMOVE, "net")]
     restart = {StepKind.STOP_MACHINE: StepKind.START_MACHINE, StepKind.STOP_NET: StepKind.START_NET}
     return [replace(step, inverse=Inverse(restart[step.kind])) for step in stop_steps(state, machines, nets)]

@@ -154,6 +154,16 @@ def diff(file: EnvSpec, env: EnvSpec, before: EnvSpec | None = None) -> EnvDiff:
     return EnvDiff(tuple(items))
 
 
+def stopped_for(changes: EnvDiff) -> dict[str, str]:
+    """Return the machines that must be down for their disks or nics, with what of these they are stopped for."""
+    found: dict[str, dict[str, None]] = {}
+    for item in changes.items:
+        is_met = item.fate is not Fate.CHANGE or any(change.when is When.DOWN for change in item.changes)
+        if item.kind == "nic" or (item.kind == "disk" and is_met):
+            found.setdefault(item.owner, {})[f"{item.kind}s"] = None
+    return {name: " and ".join(kinds) for name, kinds in found.items()}
+
+
 def _nets(file: EnvSpec, env: EnvSpec, before: EnvSpec | None) -> Iterator[ItemDiff]:
     for name, net in file.nets.items():
         if name not in env.nets:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..spec import DiskSpec, EnvSpec, MachineSpec, NetSpec, NicSpec
-from .diff import LOGIN_KEYS, MACHINE_KEYS, EnvDiff, Fate, ItemDiff
+from ..spec.history import History
+from .diff import LOGIN_KEYS, MACHINE_KEYS, EnvDiff, Fate, ItemDiff, stopped_for
 
 _FIELDS = (
     {key.what: key.field for key in MACHINE_KEYS} | dict(LOGIN_KEYS) | {"distro": "distro", "metadata": "metadata", "other keys": "extra"}
@@ -96,7 +97,8 @@ def _kept(file: MachineSpec, env: MachineSpec, changes: EnvDiff) -> MachineSpec:
             named = (change.what for change in item.changes if change.what in _FIELDS)
             values |= {_FIELDS[what]: getattr(file, _FIELDS[what]) for what in named}
     disks = _disks(file, env, {item.name.partition(":")[2]: item for item in items if item.kind == "disk"})
-    return replace(env, **values, disks=disks, snapshots=_snapshots(env, disks))
+    kept = replace(env, **values, disks=disks, snapshots=_snapshots(env, disks))
+    return kept if file.name not in stopped_for(changes) else replace(kept, history=_without_memory(env.history))
 
 
 def _disks(file: MachineSpec, env: MachineSpec, items: Mapping[str, ItemDiff]) -> tuple[DiskSpec, ...]:
@@ -109,12 +111,17 @@ def _disks(file: MachineSpec, env: MachineSpec, items: Mapping[str, ItemDiff]) -
 
 
 def _snapshots(env: MachineSpec, disks: Sequence[DiskSpec]) -> dict[str, tuple[DiskSpec, ...]]:
-    """Return the snapshots with the disks that stay, where these are in the guest now. A disk that is made anew has no past."""
-    stay = {old.name: new for old in env.disks for new in disks if new.name == old.name and new.path == old.path}
-    return {
-        name: tuple(replace(disk, dev=stay[disk.name].dev) for disk in frozen if disk.name in stay)
-        for name, frozen in env.snapshots.items()
-    }
+    """Return the snapshots with the disks that stay: one that is made anew has no past."""
+    stay = {(disk.name, disk.path) for disk in disks}
+    names = {disk.name for disk in env.disks if (disk.name, disk.path) in stay}
+    return {name: tuple(disk for disk in frozen if disk.name in names) for name, frozen in env.snapshots.items()}
+
+
+def _without_memory(history: History) -> History:
+    """Return what is left of a machine's snapshots when its nics or disks are others: its memory speaks of the old ones."""
+    memories = tuple(note.memory for note in history.notes.values() if note.memory)
+    notes = {name: replace(note, memory=None, checkpoint=False) if note.memory else note for name, note in history.notes.items()}
+    return replace(history, notes=notes, leftovers=(*history.leftovers, *memories))
 
 
 def _disk(env: DiskSpec, file: DiskSpec, item: ItemDiff | None) -> DiskSpec:

@@ -14,6 +14,7 @@ from ..plan.diff import EnvDiff, diff
 from ..plan.init import plan_init
 from ..plan.merging import completed, merged, new_parts
 from ..plan.model import Plan
+from ..plan.snapshots import MEMORY_FOLDER
 from ..spec import DiskSpec, EnvSpec, MachineSpec
 from ..state.env import EnvState
 from ..state.prefix import Prefix
@@ -135,20 +136,30 @@ def _apply_facts(prefix: Prefix, state: EnvState) -> ApplyFacts:
 
 def _own_files(prefix: Prefix, machines: Mapping[str, MachineSpec]) -> dict[str, tuple[str, ...]]:
     """Return the files that no other machine needs: images, seed, host keys."""
-    images = {name: {disk.path for disk in _all_disks(machine) if disk.path} for name, machine in machines.items()}
+    images = {name: {*_memories(machine), *(disk.path for disk in _all_disks(machine) if disk.path)} for name, machine in machines.items()}
     owners: dict[str, int] = {}
     for paths in images.values():
         for path in paths:
             owners[path] = owners.get(path, 0) + 1
     files: dict[str, tuple[str, ...]] = {}
     for name, paths in images.items():
-        own = sorted(path for path in paths if owners[path] == 1 and Path(path).is_relative_to(prefix.images))
+        own = sorted(path for path in paths if owners[path] == 1 and _is_ours(prefix, path))
         key = host_key_path(prefix, name)
         for disk in machines[name].disks:
             of_disk = {each.path for each in _all_disks(machines[name]) if each.name == disk.name}
             files[f"{name}:{disk.name}"] = tuple(path for path in own if path in of_disk)
         files[name] = (*own, *(str(path) for path in (seed_path(prefix, name), key, key.with_suffix(".pub"))))
     return files
+
+
+def _is_ours(prefix: Prefix, path: str) -> bool:
+    """Whether a file is an image or a memory that lagotui made."""
+    return any(Path(path).is_relative_to(folder) for folder in (prefix.images, prefix.path / MEMORY_FOLDER))
+
+
+def _memories(machine: MachineSpec) -> list[str]:
+    """Return what its snapshots keep beside disks, and what they kept."""
+    return [*machine.history.leftovers, *(note.memory for note in machine.history.notes.values() if note.memory)]
 
 
 def _all_disks(machine: MachineSpec) -> list[DiskSpec]:

@@ -336,6 +336,28 @@ def test_a_disk_that_moves_to_another_device_goes_back_to_its_own_past(bench: Be
     assert Path(more.path or "").read_bytes() == before
 
 
+def test_another_nic_costs_the_memory_of_snapshots_and_says_so(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.engine.snapshot(prefix, "warm", memory=True).result(60)
+    memory = prefix.machine("vm0").history.note("warm").memory
+    assert memory is not None
+    with pytest.raises(ChangeRefused, match=r"machine 'vm0': the memory of its snapshots \(warm\)"):
+        bench.up(SECOND_NIC)
+    agreed(bench, SECOND_NIC)
+    history = prefix.machine("vm0").history
+    assert (history.note("warm").memory, history.note("warm").checkpoint, memory in history.leftovers) == (None, False, True)
+    assert prefix.machine("vm1").history.note("warm").memory is not None
+    bench.engine.revert(prefix, "warm").result(60)
+    assert bench.engine.state(prefix).up_count == 2
+
+
+def test_a_machine_that_goes_takes_the_memory_of_its_snapshots_along(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.engine.snapshot(prefix, "warm", memory=True).result(60)
+    agreed(bench, WITHOUT_VM1)
+    assert not [path for path in prefix.path.rglob("*.mem") if "vm1" in str(path)]
+
+
 def test_a_disk_of_a_machine_that_is_made_anew_is_not_grown_as_well(bench: Bench) -> None:
     prefix = bench.init(EXTRA_DISK)
     agreed(bench, OTHER_PASSWORD_AND_SIZE)
