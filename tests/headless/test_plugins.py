@@ -1,0 +1,135 @@
+"""Plugins, of the example distribution that is installed for these tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.config import load_settings
+from engine.errors import EngineError, ServiceFailed
+from engine.state.workdir import Workdir
+from lagotui import plugins, sdk
+from lagotui.plugins.cli import CLIPluginFuncWrapper
+from tests.headless.terminal_user import INIT_FILE, Lago
+
+EXAMPLE = Path(__file__).parents[1] / "example_plugin"
+
+
+@pytest.fixture(scope="session")
+def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example distribution, installed in a folder of its own."""
+    source, target = tmp_path_factory.mktemp("source") / "example", tmp_path_factory.mktemp("installed")
+    shutil.copytree(EXAMPLE, source)
+    options = ["--quiet", "--no-index", "--no-build-isolation", "--no-deps", "--no-warn-conflicts"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)], check=True, timeout=300)
+    return target
+
+
+@pytest.fixture
+def example(example_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(example_folder))
+
+
+@pytest.mark.usefixtures("example")
+def test_a_verb_that_is_a_class(lago: Lago) -> None:
+    outcome = lago("-P", "mine", "greet", "ada", "--code", "7")
+    assert (outcome.code, outcome.out) == (7, "hello ada, of mine\n")
+    assert "@ Greeting ada: Success" in outcome.err
+
+
+@pytest.mark.usefixtures("example")
+def test_a_verb_that_is_a_function_gets_the_environment(made: Lago) -> None:
+    assert made("count-machines", "--times", "2").out == "2\n2\n"
+
+
+@pytest.mark.usefixtures("example")
+def test_verbs_of_plugins_have_help(lago: Lago) -> None:
+    assert "Say hello to somebody." in lago("greet", "-h").out
+    assert "of plugins: broken, count-machines, greet" in lago("--help").out
+
+
+@pytest.mark.usefixtures("example")
+def test_a_bad_plugin_is_a_warning(lago: Lago, caplog: pytest.LogCaptureFixture) -> None:
+    outcome = lago("broken")
+    assert (outcome.code, "there is no verb 'broken'" in outcome.err) == (2, True)
+    assert "the plugin 'broken' of 'lagotui.plugins.cli' cannot be loaded: ModuleNotFoundError" in caplog.text
+
+
+@pytest.mark.usefixtures("example")
+def test_all_plugins_of_a_group_but_the_bad_ones(caplog: pytest.LogCaptureFixture) -> None:
+    assert sorted(plugins.load_plugins(plugins.PLUGIN_ENTRY_POINTS["cli"])) == ["count-machines", "greet"]
+
+
+@pytest.mark.usefixtures("example")
+def test_an_output_format(made: Lago) -> None:
+    assert json.loads(made("-f", "shout", "status").out.lower())["prefix"]["vms"]["vm0"]["status"] == "down"
+
+
+@pytest.mark.usefixtures("example")
+def test_an_unknown_format_names_those_of_plugins(lago: Lago) -> None:
+    outcome = lago("-f", "xml", "list")
+    assert (outcome.code, "there are default, json, yaml, flat, shout" in outcome.err) == (2, True)
+
+
+@pytest.mark.usefixtures("example")
+def test_a_type_of_machine_is_a_class_of_scripts(lago: Lago) -> None:
+    Path("LagoInitFile").write_text(INIT_FILE.replace("    memory: 64\n", "    memory: 64\n    vm-type: database\n"))
+    assert lago("init").code == 0
+    with sdk.SDK(lago.open_engine(load_settings()), Workdir.find(Path()).prefix()) as env:
+        assert env.get_vms()["vm0"].dump_command("shop") == ["pg_dump", "shop"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("example")
+def test_services_of_a_plugin(lago: Lago) -> None:
+    from lagotui_example.services import Runit
+
+    class Told(sdk.VM):
+        """Answers what it is told."""
+
+        def __init__(self, answers: dict[str, str]) -> None:
+            self.answers = answers
+
+        def name(self) -> str:
+            return "vm0"
+
+        def ssh(self, command: object, data: object = None, **_old: object) -> sdk.CommandStatus:
+            words = " ".join(str(word) for word in command)  # type: ignore[attr-defined]
+            out = self.answers.get(words)
+            return sdk.CommandStatus(0 if out is not None else 1, sdk.machine.Text(out or ""), sdk.machine.Text())
+
+    service = Runit(Told({"sv status web": "down: web", "sv start web": ""}), "web")
+    assert (service.exists(), service.alive()) == (True, False)
+    service.start()
+    with pytest.raises(ServiceFailed, match="has no service 'db'"):
+        Runit(Told({}), "db").start()
+    assert Runit.is_supported(Told({"test -e /usr/bin/sv": ""}))
+
+
+def test_decorators_build_one_verb() -> None:
+    @plugins.cli_plugin_add_help("told")
+    @plugins.cli_plugin_add_argument("-m", "--mogambo", action="store_true")
+    @plugins.cli_plugin
+    def function(mogambo: bool, **_others: object) -> int:
+        """Docstring."""
+        return 3 if mogambo else 4
+
+    assert isinstance(function, CLIPluginFuncWrapper)
+    assert function.init_args["help"] == "told"
+    assert function(mogambo=True) == 3
+
+
+def test_the_docstring_is_the_help_of_a_verb_without_one() -> None:
+    @plugins.cli_plugin()
+    def function(**_others: object) -> None:
+        """Do nothing."""
+
+    assert function.init_args["help"] == "Do nothing."
+
+
+def test_plugin_errors_are_errors_of_users() -> None:
+    assert issubclass(plugins.NoSuchPluginError, EngineError)
