@@ -7,10 +7,23 @@ from itertools import product
 from string import ascii_lowercase
 from typing import Any
 
-from ..spec import DEFAULT_DNS_DOMAIN, DhcpRange, DiskSpec, DiskType, EnvSpec, MachineSpec, NetSpec, NetType, NicSpec, Readiness
+from ..spec import (
+    DEFAULT_DNS_DOMAIN,
+    EXTERNAL_PROVIDER,
+    DhcpRange,
+    DiskSpec,
+    DiskType,
+    EnvSpec,
+    MachineSpec,
+    NetSpec,
+    NetType,
+    NicSpec,
+    Readiness,
+    SshAccess,
+)
 from ..spec import CloudInit as CloudInitSpec
 from .facts import Facts
-from .model import CloudInit, Disk, Domain, Net, Ready, Section, Status
+from .model import CloudInit, Disk, Domain, Net, Ready, Section, Ssh, Status
 from .rules.disks import is_really_empty
 from .rules.machines import OLD_SCRIPTS, SCRIPTS
 from .rules.scope import management_nets
@@ -48,14 +61,15 @@ def _net(name: str, net: Net, raw: Mapping[str, Any], is_management: bool) -> Ne
 
 
 def _machine(name: str, domain: Domain, raw: Mapping[str, Any], facts: Facts) -> MachineSpec:
+    external = domain.vm_provider == EXTERNAL_PROVIDER
     return MachineSpec(
         name=name,
         memory_mib=domain.memory,
         vcpu=domain.vcpu,
         cpu_model=domain.cpu_model,
         cpu_custom=domain.cpu_custom,
-        nics=tuple([NicSpec(net=nic.net, ip=nic.ip) for nic in domain.nics]),
-        disks=_disks(domain.disks, raw["disks"], facts) if domain.disks else (),
+        nics=() if external else tuple([NicSpec(net=nic.net, ip=nic.ip) for nic in domain.nics]),
+        disks=_disks(domain.disks, raw["disks"], facts) if domain.disks and not external else (),
         depends_on=tuple(dict.fromkeys(domain.depends_on)),
         ready=_readiness(domain.ready) if domain.ready else None,
         cloud_init=_cloud_init(domain.cloud_init) if domain.cloud_init else None,
@@ -69,6 +83,7 @@ def _machine(name: str, domain: Domain, raw: Mapping[str, Any], facts: Facts) ->
         boot_time_s=domain.boot_time_sec,
         vm_type=domain.vm_type,
         vm_provider=domain.vm_provider,
+        ssh=_ssh(domain.ssh, facts) if external and domain.ssh else None,
         ova_url=_url(domain.url, facts) if domain.kind == "ova" else None,
         extra=_extra(domain, raw),
     )
@@ -76,6 +91,10 @@ def _machine(name: str, domain: Domain, raw: Mapping[str, Any], facts: Facts) ->
 
 def _readiness(ready: Ready) -> Readiness:
     return Readiness(ready.tcp, ready.command, ready.log, ready.timeout_sec)
+
+
+def _ssh(said: Ssh, facts: Facts) -> SshAccess:
+    return SshAccess(said.address, said.port, tuple([expand_path(key, facts.variables, facts.files_base) for key in said.key_files]))
 
 
 def _cloud_init(said: CloudInit) -> CloudInitSpec | None:

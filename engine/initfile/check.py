@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..spec import EXTERNAL_PROVIDER
 from .diagnostics import Diagnostic, Path, has_errors, in_file_order
 from .facts import Facts
 from .rules.capacity import check_capacity
 from .rules.disks import check_disks
+from .rules.external import check_external
 from .rules.machines import check_machine, check_names
 from .rules.nets import check_nets
 from .rules.order import check_order
@@ -42,6 +44,9 @@ def _problems(scope: Scope) -> Iterator[Diagnostic]:
     yield from check_names(scope)
     taken: dict[tuple[str, int], tuple[str, Path]] = {}
     for name, domain in scope.init.domains.items():
+        if domain.vm_provider == EXTERNAL_PROVIDER:
+            yield from check_external(scope, name, domain)
+            continue
         yield from check_machine(scope, taken, name, domain)
         if domain.disks:
             yield from check_disks(scope, name, domain.disks, scope.init.raw_domains[name]["disks"])

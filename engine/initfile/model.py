@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..spec import DEFAULT_BOOT_TIME_S, DEFAULT_MEMORY_MIB, DEFAULT_MTU, DEFAULT_VCPU
+from ..spec import DEFAULT_BOOT_TIME_S, DEFAULT_MEMORY_MIB, DEFAULT_MTU, DEFAULT_VCPU, SSH_PORT
 from .kinds import (
     Build,
     Cpu,
@@ -185,6 +185,21 @@ class CloudInit(Section):
     )
 
 
+class Ssh(Section):
+    """How a machine is reached that exists already: vm-provider: ssh."""
+
+    title = "ssh"
+
+    address: Text = _key("Address or name of the machine, as this computer reaches it.")
+    port: Port = _key("Port that its ssh server listens on.", SSH_PORT)
+    key_files: Texts = _key(
+        "Private keys of yours, tried in this order, relative to the init file, with $NAME and ~ expanded; encrypted ones are taken from"
+        " the ssh agent, or asked for. Without any, the agent's keys and those in ~/.ssh are tried.",
+        [],
+        alias="keys",
+    )
+
+
 class Domain(Section):
     """A machine."""
 
@@ -194,6 +209,7 @@ class Domain(Section):
         "disks": ("list", Disk),
         "ready": ("one", Ready),
         "cloud-init": ("one", CloudInit),
+        "ssh": ("one", Ssh),
     }
 
     memory: Memory = _key("Memory: a number of MiB, or 512M, 2G.", DEFAULT_MEMORY_MIB)
@@ -216,7 +232,10 @@ class Domain(Section):
     bootstrap: Flag = _key("Prepare the guest (host name, key, addresses) before its first start.", True)
     boot_time_sec: Seconds = _key("Seconds that ssh may take to answer.", DEFAULT_BOOT_TIME_S)
     vm_type: Text = _key("Class of the machine.", "default", alias="vm-type")
-    vm_provider: Text = _key("What runs the machine.", "local-libvirt", alias="vm-provider", names=Names.PROVIDERS)
+    vm_provider: Text = _key(
+        "What runs the machine; ssh: it exists already, and is only reached.", "local-libvirt", alias="vm-provider", names=Names.PROVIDERS
+    )
+    ssh: Ssh | None = _key("How a machine is reached that exists already: with vm-provider: ssh.", None)
     based_on: Any = _key(
         "A mapping or the name of a prototype: what the machine does not say comes from there.",
         None,

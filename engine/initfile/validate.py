@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ..spec import EXTERNAL_PROVIDER
 from .diagnostics import Diagnostic, Path, quoted
 from .kinds import kind_of
 from .model import TOP_KEYS, Domain, Net, Section, Status
@@ -75,8 +76,13 @@ class _Reader:
             if key not in TOP_KEYS:
                 self._unknown_top_key(key)
         self._read_domains(self._named(top, "domains", "E217", "domains: {vm0: {nics: [{net: lan}], disks: []}}"))
-        self._read_nets(self._named(top, "nets", "E218", "nets: {lan: {type: nat}}"))
+        self._read_nets({} if self._needs_no_nets(top) else self._named(top, "nets", "E218", "nets: {lan: {type: nat}}"))
         self._check_prototypes(top.get("prototypes"))
+
+    def _needs_no_nets(self, top: Mapping[str, Any]) -> bool:
+        """Whether there are only machines that exist without us, and so are on nets of their own."""
+        providers = {domain.vm_provider for domain in self.init.domains.values()}
+        return "nets" not in top and providers == {EXTERNAL_PROVIDER}
 
     def _named(self, top: Mapping[str, Any], key: str, missing_code: str, example: str) -> dict[str, Any]:
         if key not in top:
@@ -224,9 +230,6 @@ def _key_problems(document: Document, section: type[Section], data: Mapping[str,
         info = known.get(key)
         if info is None:
             yield _unknown_key(document, section, key, path)
-        elif info.status is Status.LATER:
-            message = f"{quoted(key)} is kept for a later version, which carries it out: {info.note}"
-            yield document.report("I101", (*path, key), message, key=True)
         elif info.status is Status.DEPRECATED:
             yield document.report("W103", (*path, key), f"{quoted(key)} is out of date", info.note, key=True)
     for key, (shape, child) in section.nested.items():

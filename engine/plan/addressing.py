@@ -62,6 +62,8 @@ def _check_fixed_addresses(spec: EnvSpec) -> None:
 
 
 def _on_management(machine: MachineSpec, nets: Mapping[str, NetSpec]) -> MachineSpec:
+    if machine.is_external:
+        return machine
     for nic in machine.nics:
         if nic.net not in nets:
             raise InitFileError(f"machine '{machine.name}' has a nic on net '{nic.net}', which is not there; there are: {', '.join(nets)}")
@@ -157,7 +159,7 @@ def _dressed(nic: NicSpec, nets: Mapping[str, NetSpec]) -> NicSpec:
 def _choose_names(machines: Mapping[str, MachineSpec], nets: Mapping[str, NetSpec]) -> dict[str, NetSpec]:
     mappings = _mappings(machines, nets)
     everything = {host: ip for mapping in mappings.values() for host, ip in mapping.items()}
-    everything |= {machine.name: machine.ip for machine in machines.values() if machine.ip}
+    everything |= {machine.name: machine.ip for machine in machines.values() if machine.ip and _is_ipv4(machine.ip)}
     forwarders = [nets[name].gw for name in sorted(nets) if nets[name].management and nets[name].gw]
     named = {}
     for name, net in nets.items():
@@ -170,11 +172,19 @@ def _choose_names(machines: Mapping[str, MachineSpec], nets: Mapping[str, NetSpe
     return named
 
 
+def _is_ipv4(address: str) -> bool:
+    try:
+        IPv4Address(address)
+    except AddressValueError:  # a name, or IPv6: the machine exists without us
+        return False
+    return True
+
+
 def _mappings(machines: Mapping[str, MachineSpec], nets: Mapping[str, NetSpec]) -> dict[str, dict[str, str]]:
     """Return DNS name → address for each net. A machine's own name beats another's longer one: `a-eth0` may be a machine."""
     mappings: dict[str, dict[str, str]] = {name: {} for name in nets}
     for machine in machines.values():
-        if machine.ip:
+        if machine.ip and not machine.is_external:
             mappings[machine.mgmt_net][machine.name] = machine.ip
     for machine in machines.values():
         for host, net, ip in _aliases(machine):

@@ -32,9 +32,10 @@ def plan_destroy(state: EnvState) -> Plan:
 
 def losses(state: EnvState) -> tuple[str, ...]:
     """Say what a destroy loses, one sentence each."""
-    up = [name for name, machine in state.machines.items() if machine.status.is_up]
+    ours = {name: machine for name, machine in state.machines.items() if not machine.spec.is_external}
+    up = [name for name, machine in ours.items() if machine.status.is_up]
     snapshots = {snapshot for machine in state.machines.values() for snapshot in machine.spec.snapshots}
-    said = [f"{len(state.machines)} machine(s) with their disks: {', '.join(state.machines) or 'none'}"]
+    said = [f"{len(ours)} machine(s) with their disks: {', '.join(ours) or 'none'}"]
     if up:
         said.append(f"{len(up)} of them running: {', '.join(up)}")
     if snapshots:

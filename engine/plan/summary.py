@@ -201,4 +201,4 @@ def disk_need(disks: Sequence[DiskSummary], copied_bytes: int, available: int) -
 
 
 def memory_need(env: EnvSpec, starting: Sequence[str], available_mib: int) -> Need:
-    return Need(sum(env.machines[name].memory_mib for name in starting), available_mib)
+    return Need(sum(env.machines[name].memory_mib for name in starting if not env.machines[name].is_external), available_mib)

@@ -6,8 +6,9 @@ from typing import Protocol, cast
 
 from ..config import Settings
 from ..context import TaskContext
-from ..errors import ConfigError
+from ..errors import ConfigError, HostUnreachable
 from ..guest.dial import Dialer
+from ..spec import EXTERNAL_PROVIDER
 from .base import Provider
 
 PLUGIN_GROUP = "lagotui.providers"
@@ -78,11 +79,23 @@ def _is_libvirt(host: str) -> bool:
 
 
 def _opener(host: str) -> Opener:
+    if host == EXTERNAL_PROVIDER:
+        return _no_host
     if _is_libvirt(host):
         from .libvirt.opening import open_libvirt
 
         return open_libvirt
     return _plugin(host)
+
+
+def _no_host(ctx: TaskContext, host: str, settings: Settings, *, start: bool) -> Provider | None:
+    """Raises: HostUnreachable: an environment of machines that exist without us is asked to start one."""
+    if not start:
+        return None
+    raise HostUnreachable(
+        "the environment has only machines that exist already, and no host that could start others",
+        hint="make it anew: lagotui --run destroy, then init",
+    )
 
 
 def _plugin(host: str) -> Opener:

@@ -10,6 +10,7 @@ from ..events import EnvChanged
 from ..plan.model import Plan
 from ..state import known
 from ..state.prefix import Prefix
+from .external_steps import IMPOSSIBLE, require_possible
 from .preparing import Kit
 from .runs import Run, RunHandle, Runs, pending_runs
 from .threads import in_thread
@@ -58,7 +59,10 @@ class Changing:
         return self._change(verb, title, env, body)
 
     async def _do(self, run: Run, plan: Plan) -> None:
-        await run.carry_out(plan, self.kit.scope_of(plan))
+        scope = self.kit.scope_of(plan)
+        if any(step.kind in IMPOSSIBLE for step in plan.steps):
+            await in_thread("look", lambda: require_possible(plan, scope))
+        await run.carry_out(plan, scope)
 
     async def _put_right(self, run: Run) -> list[str]:
         dead = await in_thread("look", lambda: pending_runs(run.prefix))

@@ -16,6 +16,7 @@ from ..config import Settings
 from ..errors import HostError, LeaseError, TemplateError
 from ..initfile import Diagnostic, Loaded, load_init_file
 from ..initfile.facts import Facts, Processor
+from ..spec import EXTERNAL_PROVIDER
 from ..state.leases import LeaseStore
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ CPU_MAP = Path("/usr/share/libvirt/cpu_map/index.xml")
 """Lists the CPU models that libvirt knows, one file a model."""
 SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
 MEMORY, ROUTES, INTERFACES = Path("/proc/meminfo"), Path("/proc/net/route"), Path("/sys/class/net")
-PROVIDERS = ("local-libvirt",)
+PROVIDERS = ("local-libvirt", EXTERNAL_PROVIDER)
 
 _HERE = ("auto", "private", "system", "qemu:///system")
 """Settings of `libvirt_url` with which machines run on this machine."""

@@ -24,7 +24,7 @@ from ..state.prefix import Prefix, is_prefix
 from .applying import Prepared, prepare_changes
 from .estimating import capacity, size_facts
 from .facts import InitRequest, read_init_file
-from .preparing import Kit, env_of, init_plan
+from .preparing import Kit, chosen_host, env_of, init_plan
 from .runner import default_limits
 from .runs import pending_runs
 
@@ -55,7 +55,7 @@ def _unfinished(prefix: Path) -> tuple[str, ...]:
 def _of_new(kit: Kit, ctx: TaskContext, request: InitRequest) -> PlanSummary:
     images = kit.images()
     written = read_init_file(ctx, request, images[0], kit.settings, kit.hosts)
-    host, notes = _chosen_host(kit, ctx, request)
+    host, notes = _chosen_host(kit, ctx, request, written)
     plan = init_plan(kit, ctx, request, written, host, images, fetch=False)
     env = env_of(plan)
     steps = [*plan.steps, *_starting(_state_of(plan, env))]
@@ -100,10 +100,10 @@ def _after(prepared: Prepared) -> EnvState:
     return replace(state, machines=machines, nets=nets)
 
 
-def _chosen_host(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[ChosenHost, tuple[str, ...]]:
+def _chosen_host(kit: Kit, ctx: TaskContext, request: InitRequest, spec: EnvSpec) -> tuple[ChosenHost, tuple[str, ...]]:
     """Choose the host of a new environment; one that is out of order is a note, since the rest of the plan can still be seen."""
     try:
-        return kit.hosts.choose(ctx, request.prefix), ()
+        return chosen_host(kit, ctx, request, spec), ()
     except HostError as failure:
         return ChosenHost(kit.settings.libvirt_url, frozenset()), (str(failure),)
 

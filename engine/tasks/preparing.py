@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from ..config import Settings
 from ..context import TaskContext
 from ..errors import PrefixDamaged, PrefixExists, PrefixNotFound, UnknownMachine
+from ..guest.dial import Dialer, DirectDialer
 from ..plan.init import plan_init
 from ..plan.model import Inverse, Plan, Step, StepKind
 from ..providers.base import Provider
 from ..providers.hosts import ChosenHost, Hosts
-from ..spec import EnvSpec, MachineSpec, NetSpec
+from ..spec import EXTERNAL_PROVIDER, EnvSpec, MachineSpec, NetSpec
 from ..state import known
 from ..state.env import EnvState
 from ..state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
@@ -24,7 +25,6 @@ from .scope import RunScope, WaitReady
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..guest.dial import Dialer
     from ..images.catalogue import Catalogue
     from ..images.store import Store
 
@@ -60,6 +60,8 @@ class Kit:
 
     def dialer(self, env: Prefix, machine: MachineSpec) -> Dialer:
         """Return the way to a machine; its host need not run."""
+        if machine.is_external:
+            return DirectDialer()
         return self.hosts.dialer(self.host_of(env))
 
     def state(self, env: Prefix, machines: Sequence[str] = ()) -> EnvState:
@@ -113,12 +115,23 @@ def prepare_init(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[Plan
         raise PrefixExists(f"'{request.prefix}' is there already")
     catalogue, store = kit.images()
     spec = read_init_file(ctx, request, catalogue, kit.settings, kit.hosts)
-    host = kit.hosts.choose(ctx, request.prefix)
+    host = chosen_host(kit, ctx, request, spec)
     refuse_remains(request.prefix, kit.hosts.peek(host.name))
     plan = init_plan(kit, ctx, request, spec, host, (catalogue, store), fetch=True)
     scope = kit.scope_of(plan)
     scope.catalogue, scope.store = catalogue, store
     return plan, scope
+
+
+def chosen_host(kit: Kit, ctx: TaskContext, request: InitRequest, spec: EnvSpec) -> ChosenHost:
+    """Choose the host of a new environment; machines that exist without us need none.
+
+    Raises:
+        HostError: there is none, or it cannot read images there.
+    """
+    if spec.machines and not spec.nets and all(machine.is_external for machine in spec.machines.values()):
+        return ChosenHost(EXTERNAL_PROVIDER, frozenset())
+    return kit.hosts.choose(ctx, request.prefix)
 
 
 def init_plan(

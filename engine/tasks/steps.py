@@ -9,7 +9,7 @@ from ..context import TaskContext
 from ..plan.forecast import duration_key
 from ..plan.model import StepKind
 from ..spec import Json
-from . import apply_steps, export_steps, init_steps, layer_steps, power_steps, running_steps, snapshot_steps
+from . import apply_steps, export_steps, external_steps, init_steps, layer_steps, power_steps, running_steps, snapshot_steps
 from .runner import Perform
 from .scope import RunScope
 
@@ -77,7 +77,8 @@ def performer(scope: RunScope) -> Perform:
     """Return what does the steps of a run in its scope."""
 
     def perform(ctx: TaskContext, kind: StepKind, subject: str, args: Mapping[str, Json]) -> None:
-        HANDLERS[kind](ctx, scope, subject, args)
+        handler = external_steps.instead(scope, kind, subject) or HANDLERS[kind]
+        handler(ctx, scope, subject, args)
 
     return perform
 

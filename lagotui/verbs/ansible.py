@@ -44,11 +44,14 @@ def host_of(way: SshWay) -> InventoryHost:
     """Return a machine as Ansible is told of it: its host key is checked, and it is reached as we reach it."""
     target = way.target
     variables: dict[str, str | int] = {"ansible_host": target.address}
-    variables["ansible_ssh_private_key_file"] = str(target.key_file)
+    keys = (target.key_file,) if target.own is None else target.own.keys
+    if keys:
+        variables["ansible_ssh_private_key_file"] = str(keys[0])
     variables["ansible_user"] = target.user
     if target.port != SSH_PORT:
         variables["ansible_port"] = target.port
     options = [(name, value) for name, value in way.options() if name not in _SAID_OTHERWISE]
+    options += [("IdentityFile", str(key)) for key in keys[1:]]
     variables["ansible_ssh_common_args"] = shlex.join(word for name, value in options for word in ("-o", f"{name}={value}"))
     return InventoryHost(target.name, way.machine.to_json(), variables)
 

@@ -23,7 +23,7 @@ def test_facts_of_this_machine(tmp_path: Path) -> None:
     facts = local_facts(settings(tmp_path))
     assert facts.templates is not None
     assert "tiny" in facts.templates
-    assert facts.vm_providers == ("local-libvirt",)
+    assert facts.vm_providers == ("local-libvirt", "ssh")
     assert (facts.cores or 0) > 0
     assert (facts.memory_mib or 0) > 0
     assert (facts.disk_bytes or 0) > 0

@@ -13,7 +13,7 @@ from ..values import UnsetVariable, expand_url, file_of, is_dns_name, is_good_na
 from .nets import NAME_HINT, subnet_of
 from .scope import Scope
 
-LATER_PROVIDERS = ("ssh", "lxd")
+LATER_PROVIDERS = ("lxd",)
 """Providers that come with a later version."""
 SCRIPTS, OLD_SCRIPTS = "deploy-scripts", "ovirt-scripts"
 
@@ -36,6 +36,14 @@ def check_machine(scope: Scope, taken: dict[tuple[str, int], tuple[str, Path]], 
     yield from _cpu(scope, path, domain)
     yield from _provider(scope, path, domain)
     yield from _origin(scope, path, name, domain)
+    if domain.ssh is not None:
+        message = f"'ssh' of machine {quoted(name)} has no effect without vm-provider: ssh"
+        yield scope.report("W104", (*path, "ssh"), message, "add vm-provider: ssh when the machine exists already", key=True)
+    yield from check_use(scope, path, name, domain)
+
+
+def check_use(scope: Scope, path: Path, name: str, domain: Domain) -> Iterator[Diagnostic]:
+    """Check what is done in a machine, whoever runs it."""
     if domain.metadata:
         yield from _scripts(scope, (*path, "metadata"), domain.metadata)
     if domain.ready and (domain.ready.tcp, domain.ready.command, domain.ready.log) == (None, None, None):

@@ -17,6 +17,7 @@ import libvirt
 from ...errors import EngineError, HostError, HostUnreachable
 from .event_loop import start_event_loop
 from .limited import limited
+from .login import Login
 from .refusals import refused
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ RESTART_S = 5.0
 """Seconds that a daemon may take to be started again; a tenth of that is usual."""
 RESTART_POLL_S = 0.1
 CLOSE_TIMEOUT_S = 3.0
+LOGIN_HINT = "give --libvirt-user, and --libvirt-password or LAGO_LIBVIRT_PASSWORD; at a terminal the password is asked for"
 RECONNECT_FIRST_S = 0.2
 RECONNECT_MOST_S = 5.0
 
@@ -68,15 +70,24 @@ class Connection:
         HostUnreachable: nobody answers within `open_timeout_s`, or we are not let in.
     """
 
-    def __init__(self, uri: str, *, open_timeout_s: float = OPEN_TIMEOUT_S, restarts: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        login: Login | None = None,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
+        restarts: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Connect.
 
         Args:
             uri: of the daemon.
+            login: who we are, for daemons that ask.
             open_timeout_s: how long it may take to answer.
             restarts: says whether a daemon that refuses us is being started again; then it is waited for.
         """
         self.uri = uri
+        self._login = login or Login()
         self._restarts = restarts
         self._open_timeout_s = open_timeout_s
         self._lock = threading.Lock()
@@ -180,9 +191,14 @@ class Connection:
 
     def _open_once(self) -> libvirt.virConnect:
         try:
-            return self._limited(lambda: libvirt.open(self.uri), self._open_timeout_s, lambda late: late.close())
+            return self._limited(lambda: self._login.open(self.uri), self._open_timeout_s, lambda late: late.close())
         except libvirt.libvirtError as error:
+            if self._login.ask_user(self.uri):
+                return self._open_once()
             words = " ".join((error.get_error_message() or str(error)).split())
+            if self._login.is_refusal(error):
+                message = f"'{self.uri}' does not let '{self._login.username}' in: {words}"
+                raise HostUnreachable(message, hint=LOGIN_HINT) from error
             raise HostUnreachable(f"cannot connect to '{self.uri}': {words}", hint=_open_hint(self.uri)) from error
 
     def _prepare(self, conn: libvirt.virConnect) -> Undo:

@@ -56,12 +56,14 @@ def _choice(ctx: TaskContext, host: str, settings: Settings) -> HostChoice:
 
 
 def _session(choice: HostChoice, settings: Settings) -> Session:
+    from .login import Login
     from .session import Session
 
     if choice.kind is HostKind.PRIVATE:
         paths = _world_paths()
         return Session(paths.uri, paths, outside=settings.private_outside == "auto")
-    return Session(choice.uri or SYSTEM_URI)
+    login = Login(settings.libvirt_username, settings.libvirt_password, settings.ask)
+    return Session(choice.uri or SYSTEM_URI, login=login)
 
 
 def _world_paths() -> WorldPaths:

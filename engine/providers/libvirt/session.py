@@ -13,6 +13,7 @@ from ...errors import HostUnreachable
 from ...guest.dial import Dialer, DirectDialer, WorldDialer
 from .capacity import ROUTES
 from .connection import CALL_TIMEOUT_S, Connection, HostEvent, Listener
+from .login import Login
 from .private import World, end_if_idle, ensure_world, find_world
 from .uplink import attach_uplink
 from .world_folders import WorldPaths
@@ -23,17 +24,19 @@ T = TypeVar("T")
 class Session:
     """The connection to one libvirt, and the private world behind it where there is one. Thread-safe."""
 
-    def __init__(self, uri: str, paths: WorldPaths | None = None, *, outside: bool = True) -> None:
+    def __init__(self, uri: str, paths: WorldPaths | None = None, *, outside: bool = True, login: Login | None = None) -> None:
         """Prepare; nothing is connected yet.
 
         Args:
             uri: of the daemon.
             paths: of the private world that the daemon lives in; None: the daemon is not ours to start.
             outside: the private world is given a way out.
+            login: who we are, for daemons that ask.
         """
         self.uri = uri
         self._paths = paths
         self._outside = outside
+        self._login = login
         self._lock = threading.RLock()
         self._world: World | None = None
         self._connection: Connection | None = None
@@ -139,7 +142,7 @@ class Session:
             self._let_go()
 
     def _open(self) -> Connection:
-        connection = Connection(self.uri, restarts=self._restarts)
+        connection = Connection(self.uri, login=self._login, restarts=self._restarts)
         connection.subscribe(self._pass_on)
         self._connection = connection
         return connection

@@ -12,7 +12,7 @@ FACTS = Facts(
     scripts_base="/cwd",
     cpu_models=("Nehalem", "Snowridge", "Westmere"),
     processor=lambda: Processor("Westmere", "Intel", frozenset({"Nehalem", "Westmere"})),
-    vm_providers=("local-libvirt",),
+    vm_providers=("local-libvirt", "ssh"),
     bridges=("br0",),
     subnets=("192.168.220.0/24", "10.0.0.0/8"),
     leases={221: "/home/ann/.lago/default"},
@@ -31,6 +31,10 @@ class Case(NamedTuple):
 def vm(keys: str) -> str:
     """A good file but for the keys of its one machine."""
     return f"domains:\n  vm0:\n    nics: [{{net: lan}}]\n    {keys}\nnets:\n  lan: {{}}\n"
+
+
+def reached(keys: str) -> str:
+    return f"domains: {{vm0: {{vm-provider: ssh, ssh: {{{keys}}}}}}}\n"
 
 
 def nics(items: str, nets: str = "{lan: {management: true}}") -> str:
@@ -179,7 +183,14 @@ KEYS = [
     Case("OVA machine without a url", "E102", vm("»type: ova")),
     Case("OVA archive that is not there", "E216", vm("type: ova\n    url: »gone.ova")),
     Case("unknown machine type", "E104", vm("type: »vmx")),
-    Case("provider of a later version", "E105", vm("vm-provider: »ssh")),
+    Case("provider of a later version", "E105", vm("vm-provider: »lxd")),
+    Case("machine that exists already, but nobody says where", "E102", "domains: {vm0: {»vm-provider: ssh}}\n"),
+    Case("machine that exists already, at an option", "E208", reached("address: »'-oProxyCommand=x'")),
+    Case("machine that exists already, without an address", "E102", "domains: {vm0: {vm-provider: ssh, »ssh: {port: 22}}}\n"),
+    Case("machine that exists already, with a key that is not there", "E216", reached("address: a.test, keys: [here.qcow2, »gone]")),
+    Case("machine that exists already, with one key that is not there", "E216", reached("address: a.test, keys: »gone")),
+    Case("ssh port too large", "E104", reached("address: a.test, port: »65536")),
+    Case("ssh is an address", "E101", "domains: {vm0: {vm-provider: ssh, ssh: »10.0.0.7}}\n"),
     Case("unknown provider", "E221", vm("vm-provider: »local-libvrt")),
     Case("unknown service provider", "E104", vm("service_provider: »upstart")),
     Case("artifacts is a mapping", "E101", vm("artifacts: »{a: b}")),
@@ -376,6 +387,9 @@ REMARKS = [
     Case("other machine type", "W102", vm("vm-type: »ost")),
     Case("old name of a service provider", "W103", vm("»service_class: x")),
     Case("old name of deploy scripts", "W103", vm("metadata: {»ovirt-scripts: [deploy.sh]}")),
+    Case("disks of a machine that exists already", "W104", "domains: {a: {vm-provider: ssh, ssh: {address: b}, »disks: []}}\n"),
+    Case("ssh of a machine of ours", "W104", vm("»ssh: {address: b}")),
+    Case("isolated bridge net", "W104", net("type: bridge\n    »isolated: true")),
     Case("template of an empty disk", "W104", disk("{name: a, type: empty, size: 1, »template_name: tiny}")),
     Case("path beside a url", "W104", disk("{name: a, type: file, »path: here.qcow2, url: 'http://x/y'}")),
     Case("path of a template", "W104", disk("{name: a, type: template, template_name: tiny, »path: here.qcow2}")),
@@ -385,7 +399,6 @@ REMARKS = [
     Case("url of a machine", "W104", vm("»url: 'http://x/y'")),
     Case("DNS of a bridge net", "W104", net("type: bridge\n    »dns_records: {a: 192.168.1.1}")),
     Case("DNS records off management", "W104", "domains: {}\nnets:\n  a: {}\n  b: {»dns_records: {a: 192.168.1.1}}\n"),
-    Case("customized disk", "I101", disk("{name: a, type: empty, size: 1, »build: [{virt-customize: {touch: [/a, /b], ssh-inject: ''}}]}")),
     Case("no machines", "W201", "»domains: {}\nnets: {lan: {}}\n"),
     Case("more cores than there are", "W202", vm("vcpu: »64")),
     Case("more memory than there is", "W202", vm("memory: »16G")),

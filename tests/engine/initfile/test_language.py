@@ -8,7 +8,7 @@ import pytest
 
 from engine.initfile import Severity, load_init_file, require_spec
 from engine.initfile.facts import Facts
-from engine.spec import CloudInit, DiskSpec, DiskType, MachineSpec, NetSpec, NetType, Readiness
+from engine.spec import CloudInit, DiskSpec, DiskType, MachineSpec, NetSpec, NetType, Readiness, SshAccess
 
 VARIABLES = {"IMAGES": "/images", "HOME": "/home/me"}
 
@@ -55,6 +55,32 @@ def test_dns_records() -> None:
 
 
 # machines
+
+
+def reached(keys: str) -> MachineSpec:
+    text = f"domains:\n  vm0: {{vm-provider: ssh, {keys}}}\n"
+    return require_spec("/env/LagoInitFile", text, Facts(variables=VARIABLES))[0].machines["vm0"]
+
+
+def test_a_machine_that_exists_already() -> None:
+    found = reached("ssh: {address: build.test, port: 2222, keys: [~/.ssh/id_lab, lab/key]}, ssh-user: me")
+    assert found.ssh == SshAccess("build.test", 2222, ("/home/me/.ssh/id_lab", "/env/lab/key"))
+    assert (found.is_external, found.ip, found.ssh_user) == (True, "build.test", "me")
+
+
+def test_a_machine_that_exists_already_by_its_address_only() -> None:
+    assert reached("ssh: {address: 10.0.0.7}").ssh == SshAccess("10.0.0.7", 22, ())
+
+
+def test_a_machine_that_exists_already_beside_others_is_on_no_net() -> None:
+    text = "domains:\n  a: {nics: [{net: lan}]}\n  b: {vm-provider: ssh, ssh: {address: b.test}}\nnets: {lan: {}}\n"
+    spec = require_spec("/env/LagoInitFile", text, Facts())[0]
+    assert [machine.is_external for machine in spec.machines.values()] == [False, True]
+
+
+def test_an_environment_of_machines_that_exist_already_remembers_them() -> None:
+    found = reached("ssh: {address: 10.0.0.7, keys: /k}")
+    assert MachineSpec.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_cpu_model() -> None:
@@ -150,10 +176,9 @@ def test_cd_rom() -> None:
     ["[{virt-customize: {ssh-inject: '', touch: [/a, /b]}}]", "[{virt-customize: , ssh-inject: '', touch: [/a, /b]}]"],
     ids=["below its builder", "beside its builder"],
 )
-def test_build_is_kept(written: str) -> None:
-    assert disk(f"type: empty, size: 1, build: {written}").extra == {
-        "build": [{"virt-customize": {"ssh-inject": "", "touch": ["/a", "/b"]}}]
-    }
+def test_build_is_a_list_of_builders_with_their_options(written: str) -> None:
+    commands = disk(f"type: empty, size: 1, build: {written}").build
+    assert commands == ({"virt-customize": {"ssh-inject": "", "touch": ["/a", "/b"]}},)
 
 
 def test_machine_with_every_key_survives_a_prefix() -> None:
