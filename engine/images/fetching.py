@@ -9,14 +9,11 @@ from urllib.parse import unquote, urlsplit
 from ..context import TaskContext
 from ..errors import TemplateError
 from .copying import copy_sparse
-from .disks import probe, replacing
+from .disks import replacing
 from .hashes import Checksum, Digests
 
 READ_ONLY = 0o444
 """Overlays stand on what was fetched."""
-
-_PACKED = {b"\xfd7zXZ\0": "xz", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
-"""First bytes → what packed the file."""
 
 
 def local_path(url: str) -> Path | None:
@@ -84,21 +81,3 @@ def fetch(ctx: TaskContext, url: str, path: Path, expected: Sequence[Checksum] =
 def is_xz(url: str) -> bool:
     """Whether a file on the web is unpacked on its way."""
     return urlsplit(url).path.endswith(".xz")
-
-
-def require_image(ctx: TaskContext, path: Path, url: str) -> None:
-    """Refuse what no machine can stand on; `url` is for the message.
-
-    Raises:
-        TemplateError: the file is packed, is no image, or stands on another file.
-    """
-    with path.open("rb") as file:
-        start = file.read(6)
-    packer = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
-    if packer is not None:
-        raise TemplateError(
-            f"what '{url}' brought is packed with {packer}, no image", hint="unpack it at its source, or download and unpack it"
-        )
-    info = probe(ctx, path)
-    if info.backing is not None:
-        raise TemplateError(f"the image of '{url}' stands on another file, '{info.backing}', which was not fetched")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from ..spec import Json
 from .catalogue import LOCAL
 from .copying import copy_sparse
 from .disks import probe
-from .hashes import SIDECARS, Checksum, Digests, promised
+from .fetching import local_path
+from .fitness import fit_image
+from .hashes import SIDECARS, Checksum, Digests, listed, promised
 from .looking_inside import look_inside
 from .repository import TemplateRef, require_name
 from .sources import Fetched, HttpImage, read_metadata
 from .store import Store
 from .trouble import shown
 from .unpacking import unpack_file
-from .web import is_web
+from .web import is_web, read_text
 from .xz import MAGIC
 
 SECTOR_BYTES = 512
@@ -113,12 +115,10 @@ class _Brought:
         return HttpImage(self.request.source, checksums_url=listing, pinned=pinned, may_be_packed=False, unchecked=True).fetch(ctx, out)
 
     def _from_file(self, ctx: TaskContext, out: Path) -> Fetched:
-        path = Path(self.request.source.removeprefix("file://")).expanduser()
+        path = local_path(self.request.source) or Path(self.request.source).expanduser()
         if not path.is_file():
             raise TemplateError(f"image '{path}' is not there, or is no file")
-        given = _given(self.request.checksum or "")
-        beside = any(path.with_name(path.name + suffix).is_file() for suffix in SIDECARS)
-        expected = (given,) if given is not None else promised(path) if beside else ()
+        expected = self._promised(ctx, path)
         metadata = read_metadata(path.with_name(path.name + ".metadata"))
         algorithms = {checksum.algorithm for checksum in expected}
         digests = Digests(algorithms | {"sha1"})
@@ -127,13 +127,22 @@ class _Brought:
             unpack_file(ctx, path, out, of_file, digests)
             of_file.verify(expected, f"image '{path}'")
         else:
+            fit_image(ctx, path, str(path))
             copy_sparse(ctx, path, out, digests)
             digests.verify(expected, f"image '{path}'")
         return Fetched(metadata, digests.result("sha1"), bool(expected))
 
+    def _promised(self, ctx: TaskContext, path: Path) -> Sequence[Checksum]:
+        given = self.request.checksum or ""
+        if is_web(given):
+            return tuple(listed(read_text(ctx, given), [path.name], shown(given)).values())
+        if (checksum := _given(given)) is not None:
+            return (checksum,)
+        return promised(path) if any(path.with_name(path.name + suffix).is_file() for suffix in SIDECARS) else ()
+
     def _described(self, ctx: TaskContext, image: Path, brought: Mapping[str, Json]) -> dict[str, Json]:
         """Return the metadata of the image: what the user says, what came with it, what is found in it."""
-        request, info = self.request, probe(ctx, image)
+        request, info = self.request, fit_image(ctx, image, shown(self.request.source))
         if info.format == "raw" and image.stat().st_size % SECTOR_BYTES:
             raise TemplateError(f"'{shown(request.source)}' is no disk image: neither qcow2, nor made of sectors of {SECTOR_BYTES} bytes")
         metadata = dict(brought)
@@ -141,7 +150,7 @@ class _Brought:
             metadata["cloud-init"] = request.cloud_init
         if request.distro is not None:
             metadata["distro"] = request.distro
-        if info.backing is None and not {"cloud-init", "distro"} <= metadata.keys():
+        if not {"cloud-init", "distro"} <= metadata.keys():
             with ctx.child("Look inside the image") as task:
                 found = look_inside(task, info, image.with_name(f".{image.name}.raw"))
             if found.cloud_init is not None:

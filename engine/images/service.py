@@ -124,9 +124,12 @@ class Templates:
     def import_image(self, ctx: TaskContext, request: ImportRequest) -> Imported:
         """Put the user's image into the store as a template; see `importing.import_image`."""
         imported = import_image(ctx, self.store(), request)
-        found = self.catalogue().find(request.name)
+        catalogue = self.catalogue()
+        found = catalogue.find(request.name)
         if found.repo != LOCAL:
-            ctx.log(f"template '{request.name}' of repository '{found.repo}' comes first: init files that name it get that one")
+            ctx.tell(f"template '{request.name}' of repository '{found.repo}' comes first: init files that name it get that one")
+        elif any(request.name in (*each.templates, *each.aliases) for each in catalogue.repositories if each.name == BUILT_IN):
+            ctx.tell(f"init files that name '{request.name}' get this image from now on, not the one of the built-in catalogue")
         return imported
 
     def publish(self, ctx: TaskContext, name: str, folder: Path, options: PublishOptions) -> Published:

@@ -25,7 +25,7 @@ from ..errors import TemplateError
 from ..spec import Json
 from ..state.atomic import sync_dir, write_json, write_text
 from .copying import full_disk_named
-from .disks import probe
+from .fitness import fit_image
 from .repository import TemplateRef
 
 LOCK_POLL_S = 0.05
@@ -134,7 +134,7 @@ class Store:
         try:
             with full_disk_named(path):
                 fetched = ref.source.fetch(ctx, new)
-                self._refuse_dependent(ctx, ref, new)
+                fit_image(ctx, new, ref.store_name)
                 write_json(_beside(path, ".metadata"), dict(fetched.metadata))
                 write_text(_beside(path, ".hash"), fetched.sha1)
                 _seal(new)
@@ -151,14 +151,6 @@ class Store:
             _beside(path, suffix).unlink(missing_ok=True)
         for unfinished in self.root.glob(f".{glob.escape(path.name)}.tmp.*"):  # of a builder, before `.tmp` had its name
             unfinished.unlink(missing_ok=True)
-
-    def _refuse_dependent(self, ctx: TaskContext, ref: TemplateRef, image: Path) -> None:
-        info = probe(ctx, image)
-        if info.backing is not None:
-            raise TemplateError(
-                f"template '{ref.name}' of '{ref.repo}' stands on another file ('{info.backing}'); a template must stand alone",
-                hint="merge the two at the source with: qemu-img convert -O qcow2",
-            )
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -73,11 +73,12 @@ def fetch_template(ctx: TaskContext, scope: RunScope, subject: str, args: Mappin
 
 def fetch_image(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
     from ..images import fetching
+    from ..images.fitness import fit_image
 
     path = Path(args["path"])
     fetching.fetch(ctx, args["url"], path, fetching.checksums(args["sha256"], args["sha1"]))
     if not args["iso"]:
-        fetching.require_image(ctx, path, args["url"])
+        fit_image(ctx, path, args["url"])
 
 
 def extract_ova(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from engine.context import TaskContext
 from engine.errors import HashMismatch, TemplateError
 from engine.images.archives import bring, forget
-from engine.images.fetching import checksums, fetch, local_path, require_image
+from engine.images.fetching import checksums, fetch, local_path
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -96,13 +96,6 @@ def test_what_cannot_be_had_leaves_nothing(ctx: TaskContext, out: Path, server: 
 def test_what_is_no_checksum_is_refused(sha256: str | None, sha1: str | None) -> None:
     with pytest.raises(TemplateError):
         checksums(sha256, sha1)
-
-
-@pytest.mark.parametrize("magic", [b"\xfd7zXZ\0", b"\x1f\x8b\x08", b"BZh9", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"])
-def test_a_packed_image_is_not_taken_for_a_raw_one(ctx: TaskContext, tmp_path: Path, magic: bytes) -> None:
-    (tmp_path / "x").write_bytes(magic + bytes(1024))
-    with pytest.raises(TemplateError, match="is packed with"):
-        require_image(ctx, tmp_path / "x", "http://h/x")
 
 
 def test_an_archive_is_fetched_once_and_again_after_it_was_forgotten(ctx: TaskContext, tmp_path: Path, server: str) -> None:

@@ -148,3 +148,19 @@ def test_a_packed_image_from_the_web_is_checked_as_it_is_published(ctx: TaskCont
     web.files["/SHA256SUMS"] = f"{hashlib.sha256(packed).hexdigest()} *a.qcow2.xz\n{'0' * 64} *b\n".encode()
     imported = import_image(ctx, store, ImportRequest(url, "mine", checksum=web.url("SHA256SUMS")))
     assert (imported.path.read_bytes() == qcow2.read_bytes(), imported.is_checked) == (True, True)
+
+
+def test_a_list_of_checksums_counts_for_a_file_too(ctx: TaskContext, store: Store, qcow2: Path, web: Served) -> None:
+    web.files["/SUMS"] = f"{hashlib.sha256(qcow2.read_bytes()).hexdigest()}  {qcow2.name}\n{'0' * 64}  other\n".encode()
+    assert import_image(ctx, store, ImportRequest(str(qcow2), "mine", checksum=web.url("SUMS"))).is_checked
+
+
+def test_a_file_may_be_named_by_its_url(ctx: TaskContext, store: Store, qcow2: Path) -> None:
+    assert import_image(ctx, store, ImportRequest(f"file://localhost{qcow2}", "mine")).format == "qcow2"
+
+
+def test_what_is_unfit_is_refused_before_it_is_copied(ctx: TaskContext, store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "disk.vmdk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", path, "1M"], check=True, timeout=30)
+    with pytest.raises(TemplateError, match=rf"image '{path}' has format 'vmdk'"):
+        import_image(ctx, store, ImportRequest(str(path), "mine"))

@@ -193,7 +193,7 @@ def test_a_wrong_hash_keeps_nothing(ctx: TaskContext, store: Store, add_template
 def test_an_image_that_stands_on_another_file_keeps_nothing(ctx: TaskContext, store: Store, add_template: Add, qcow2: Path) -> None:
     stranger = qcow2.with_name("stranger")
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", stranger, "8M"], check=True, timeout=60)
-    with pytest.raises(TemplateError, match=r"template 'el7' of 'here' stands on another file \('/etc/passwd'\)"):
+    with pytest.raises(TemplateError, match=r"the image of 'here:el7:1' stands on another file, '/etc/passwd'"):
         store.fetch(ctx, ref_of(add_template("el7", stranger.read_bytes())))
     assert names(store) == ["here:el7:1.lock"]
 
