@@ -55,10 +55,47 @@ def measure_status(place: Place) -> list[Figure]:
             median_s(lambda: place.lagotui("--run", "-f", "json", "status", cwd=folder), 7),
             "≤ 0.25 s",
         ),
-        Figure("--run shell vm0 true", median_s(lambda: place.lagotui("--run", "shell", "vm0", "true", cwd=folder), 5), "none yet"),
+        *_measure_shell(place, folder),
+        *_measure_copy(place, folder),
     ]
     place.lagotui("--run", "destroy", "-y", cwd=folder)
     return figures
+
+
+def _measure_shell(place: Place, folder: Path) -> list[Figure]:
+    raw = _openssh(place, folder, "ssh")
+    raw_s = median_s(lambda: place.run(*raw, "vm0", "true", cwd=folder), 7)
+    seconds = median_s(lambda: place.lagotui("--run", "shell", "vm0", "-c", "true", cwd=folder), 7)
+    return [Figure("--run shell vm0 -c true", seconds, "≤ 0.35 s", raw_s)]
+
+
+def _measure_copy(place: Place, folder: Path) -> list[Figure]:
+    """Copy one large file, and many small ones, beside scp."""
+    (folder / "large").write_bytes(os.urandom(16_000_000))
+    (folder / "small").mkdir()
+    for number in range(1000):
+        (folder / "small" / f"f{number}").write_text(f"{number}\n")
+    raw = (*_openssh(place, folder, "scp"), "-r", "-p", "-q")
+    figures = []
+    for what, name in (("16 MB", "large"), ("1000 files", "small")):
+        raw_s = median_s(lambda name=name: place.run(*raw, name, "vm0:/root/raw", cwd=folder), 3)  # type: ignore[misc]
+        seconds = median_s(lambda name=name: place.lagotui("--run", "copy-to-vm", "vm0", name, "/root/", cwd=folder), 3)  # type: ignore[misc]
+        figures.append(Figure(f"copy-to-vm of {what}", seconds, "≤ 2 × scp", raw_s))
+        raw_s = median_s(lambda name=name: place.run(*raw, f"vm0:/root/{name}", "raw", cwd=folder), 3)  # type: ignore[misc]
+        seconds = median_s(lambda name=name: place.lagotui("--run", "copy-from-vm", "vm0", f"/root/{name}", "got", cwd=folder), 3)  # type: ignore[misc]
+        figures.append(Figure(f"copy-from-vm of {what}", seconds, "≤ 2 × scp", raw_s))
+        place.lagotui("--run", "shell", "vm0", "rm -rf /root/raw", cwd=folder)
+        for each in ("raw", "got"):
+            subprocess.run(["rm", "-rf", str(folder / each)], check=True)
+    return figures
+
+
+def _openssh(place: Place, folder: Path, program: str) -> tuple[str, ...]:
+    """Return OpenSSH's own client, with the configuration that we print for it."""
+    config = folder / "ssh_config"
+    if not config.exists():
+        place.lagotui("--run", "ssh-config", "--output", str(config), cwd=folder)
+    return (program, "-F", str(config))
 
 
 def _up(place: Place, folder: Path) -> float:

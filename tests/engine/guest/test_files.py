@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from engine.context import CancelToken, TaskContext
-from engine.errors import Cancelled, CopyFailed, MachineStateError, PathNotFound
+from engine.errors import Cancelled, CopyFailed, GuestError, MachineStateError, PathNotFound
 from engine.guest.dial import DirectDialer
+from engine.guest.download import Download
 from engine.guest.files import copy_from, copy_to
 from engine.guest.local_tree import LocalTree, part_name
 from engine.guest.session import Session, Way, session
+from engine.guest.sftp import Sftp
+from engine.guest.sftp_wire import About, Kind, of_path
+from engine.guest.tally import Tally
 from engine.spec import MachineStatus
 from tests.engine.guest.conftest import Sshd
 
@@ -227,3 +232,72 @@ def test_a_guest_makes_no_program_of_ours_run_as_root(tmp_path: Path) -> None:
     with LocalTree(tmp_path) as local, local.new_file((b"x",)) as new:
         new.finish(0o4755, 0, 0)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o755
+
+
+class HostileServer:
+    """An SFTP server that is asked for a folder, and names what leads out of it; in the place of a channel."""
+
+    def __init__(self, names: list[tuple[bytes, int]]) -> None:
+        self.names = names
+        self.inbox = bytearray()
+        self.outbox = bytearray()
+        self.listed = False
+
+    def settimeout(self, seconds: float) -> None:
+        """It never waits."""
+
+    def send(self, data: bytes) -> int:
+        self.inbox += data
+        while len(self.inbox) >= 4 and len(self.inbox) >= (length := int.from_bytes(self.inbox[:4], "big")) + 4:
+            packet = bytes(self.inbox[4 : length + 4])
+            del self.inbox[: length + 4]
+            kind, body = self.answer(packet[0])
+            self.outbox += (len(body) + 5).to_bytes(4, "big") + bytes([kind]) + packet[1:5] + body
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        data = bytes(self.outbox[:size])
+        del self.outbox[:size]
+        return data
+
+    def answer(self, kind: int) -> tuple[int, bytes]:
+        if kind == Kind.READDIR and not self.listed:
+            self.listed = True
+            entries = [text(name) + text(b"") + struct.pack(">III", 0x4, mode, 0)[:8] for name, mode in self.names]
+            return Kind.NAME, struct.pack(">I", len(entries)) + b"".join(entries)
+        if kind == Kind.READLINK:
+            return Kind.NAME, struct.pack(">I", 1) + text(b"/tmp") + text(b"") + struct.pack(">I", 0)
+        if kind in (Kind.OPEN, Kind.OPENDIR):
+            return Kind.HANDLE, text(b"h")
+        code = 1 if kind in (Kind.READ, Kind.READDIR) else 0
+        return Kind.STATUS, struct.pack(">I", code) + text(b"") + text(b"")
+
+
+def text(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+def test_names_of_a_hostile_guest_lead_nowhere(ctx: TaskContext, tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    file, folder, link = stat.S_IFREG | 0o644, stat.S_IFDIR | 0o755, stat.S_IFLNK | 0o777
+    names = [(b"../evil", file), (b"/etc/evil", file), (b"..", folder), (b".", folder), (b"", file), (b"nul\0", file)]
+    names += [(b"a", link), (b"a", folder), (b"good", file)]
+    tally = Tally(ctx)
+    with LocalTree(inside) as local:
+        sftp = Sftp(HostileServer(names), lambda: None)  # type: ignore[arg-type]
+        Download(sftp, local, tally).run(ctx, b"/there", (), About(mode=folder))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inside"]
+    assert sorted(path.name for path in inside.iterdir()) == ["a", "good"]
+    assert len(tally.failures) == 1  # "a" is there already
+
+
+def test_a_server_that_talks_nonsense_is_told(ctx: TaskContext, tmp_path: Path) -> None:
+    server = HostileServer([])
+    server.answer = lambda kind: (Kind.HANDLE, text(b"h")) if kind == Kind.OPENDIR else (Kind.NAME, b"\0\0\0\xff")  # type: ignore[method-assign]
+    folder = About(mode=stat.S_IFDIR | 0o755)
+    with LocalTree(tmp_path) as local, pytest.raises(GuestError, match="talks nonsense"):
+        Download(Sftp(server, lambda: None), local, Tally(ctx)).run(ctx, b"/x", (), folder)  # type: ignore[arg-type]
+    server.outbox += b"Welcome to this machine!"
+    with pytest.raises(GuestError, match="talks nonsense"):
+        Sftp(server, lambda: None).answer(ctx, of_path(Kind.STAT, b"/"))  # type: ignore[arg-type]
