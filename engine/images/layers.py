@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from .copying import copy_sparse
 from .disks import CREATE_TIMEOUT_S, ImageInfo, probe, replacing, trusted_chain
 
 MAX_SIDECAR_BYTES = 1024 * 1024
+COMMIT_TIMEOUT_S = 3600.0
 
 _IMAGE_SUFFIXES = frozenset({".qcow2", ".raw", ".img"})
 _TEMPLATE = re.compile(r"(?:[^/:]+:)?(?P<name>\w[\w.+-]*):(?P<version>\w[\w.+-]*)")
@@ -28,7 +29,9 @@ class Layer:
 
     info: ImageInfo
     missing: tuple[str, str] | None = None
-    """Name and version of the template that it stands on, where the file that it names is not there."""
+    """Name and version of the template that it stands on, where the file that should be it is not there."""
+    between: tuple[Path, ...] = ()
+    """Images between it and that template, the upper ones first."""
 
 
 def look_at_layer(ctx: TaskContext, path: Path, store: Path) -> Layer:
@@ -37,31 +40,36 @@ def look_at_layer(ctx: TaskContext, path: Path, store: Path) -> Layer:
     Raises:
         TemplateError: it cannot be used, or stands on a file that is neither there nor named like a template.
     """
-    info = probe(ctx, path)
-    if info.backing is not None and not info.backing.exists():
-        template = layer_name(info.backing.name)
+    images = _beside(ctx, path)
+    lowest = images[-1]
+    if lowest.backing is not None and not lowest.backing.exists():
+        template = layer_name(lowest.backing.name)
         if template is None:
             raise TemplateError(
-                f"image '{path}' stands on '{info.backing}', which is not there, and '{info.backing.name}' is not the name of a template",
+                f"image '{lowest.path}' stands on '{lowest.backing}', which is not there,"
+                f" and '{lowest.backing.name}' is not the name of a template",
                 hint="put that file beside the image; templates are named <template>:<version>",
             )
-        return Layer(info, template)
-    if info.backing is not None and info.backing.samefile(path):
+        return Layer(images[0], template, tuple(image.path for image in images[1:]))
+    if lowest.backing is not None and lowest.backing.samefile(path):
         raise TemplateError(f"image '{path}' stands on itself")
-    trusted_chain(ctx, path, (store, *_beside(ctx, path, info)))
-    return Layer(info)
+    trusted_chain(ctx, path, (store, *(image.path.resolve() for image in images[1:])))
+    return Layer(images[0])
 
 
-def _beside(ctx: TaskContext, path: Path, info: ImageInfo) -> tuple[Path, ...]:
-    """Return the images below one that can be trusted: right beside it, and looking like images, not like any file of the user's."""
+def _beside(ctx: TaskContext, path: Path) -> list[ImageInfo]:
+    """Return an image and those below it that can be trusted: right beside it, and looking like images, not like any file of the user's."""
     folder = path.absolute().parent.resolve()
-    found: list[Path] = []
-    while info.backing is not None and (place := info.backing.resolve()).parent == folder and place not in found:
-        if not (info.backing_format == "qcow2" or _TEMPLATE.fullmatch(place.name) or place.suffix in _IMAGE_SUFFIXES):
+    found = [probe(ctx, path)]
+    seen = {path.absolute().resolve()}
+    while (backing := found[-1].backing) is not None and backing.exists():
+        place = backing.resolve()
+        looks_so = found[-1].backing_format == "qcow2" or _TEMPLATE.fullmatch(place.name) or place.suffix in _IMAGE_SUFFIXES
+        if place.parent != folder or place in seen or not looks_so:
             break
-        found.append(place)
-        info = probe(ctx, place)
-    return tuple(found)
+        seen.add(place)
+        found.append(probe(ctx, place))
+    return found
 
 
 def layer_name(backing: str) -> tuple[str, str] | None:
@@ -83,8 +91,15 @@ def require_same_base(known: Mapping[str, Json], layer: Path, parent: Path) -> N
         )
 
 
-def copy_onto(ctx: TaskContext, layer: Path, path: Path, parent: Path) -> None:
+def copy_onto(ctx: TaskContext, layer: Path, path: Path, parent: Path, between: Sequence[Path] = ()) -> None:
     """Copy a layer to `path` and make the copy stand on `parent`; the layer itself is left as it is.
+
+    Args:
+        ctx: the task it belongs to.
+        layer: the top.
+        path: of the copy.
+        parent: what the lowest layer stands on.
+        between: layers below the top, the upper ones first; the copy holds what all of them hold.
 
     Raises:
         TemplateError: one of the images cannot be used.
@@ -92,10 +107,20 @@ def copy_onto(ctx: TaskContext, layer: Path, path: Path, parent: Path) -> None:
         DiskFull: there is no room.
     """
     below = probe(ctx, parent)
-    require_same_base(read_sidecar(layer), layer, parent)
+    *uppers, lowest = (layer, *between)
+    require_same_base(read_sidecar(lowest), lowest, parent)
     with replacing(path) as new:
-        copy_sparse(ctx, layer, new)
-        run(ctx, ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", parent, "-F", below.format, new], timeout_s=CREATE_TIMEOUT_S)
+        _copy_over(ctx, lowest, new, parent, below.format)
+        for upper in reversed(uppers):
+            with replacing(path.with_name(f"{path.name}.upper")) as copy:
+                _copy_over(ctx, upper, copy, new, "qcow2")
+                run(ctx, ["qemu-img", "commit", "-q", "-f", "qcow2", copy], timeout_s=COMMIT_TIMEOUT_S)
+            path.with_name(f"{path.name}.upper").unlink()
+
+
+def _copy_over(ctx: TaskContext, layer: Path, path: Path, backing: Path, backing_format: str) -> None:
+    copy_sparse(ctx, layer, path)
+    run(ctx, ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", backing, "-F", backing_format, path], timeout_s=CREATE_TIMEOUT_S)
 
 
 def read_sidecar(image: Path) -> Mapping[str, Json]:

@@ -35,6 +35,8 @@ class _Making:
     is_copy: bool = False
     parent: str | None = None
     """Image that a copy is made to stand on."""
+    between: tuple[str, ...] = ()
+    """Images between the source and that one, which the copy takes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Disks:
         if image.parent is None:
             return _Placed(replace(disk, path=path, format="qcow2", metadata=metadata), _Making(disk.path))
         template, step = self._template(image.parent)
-        making = _Making(disk.path, ("make-prefix", step.id), is_copy=True, parent=template.image)
+        making = _Making(disk.path, ("make-prefix", step.id), is_copy=True, parent=template.image, between=image.between)
         return _Placed(replace(disk, path=path, format="qcow2", metadata={**template.metadata, **metadata}), making)
 
     def _extracted(self, disk: DiskSpec, path: str | None, url: str) -> _Placed:
@@ -289,6 +291,7 @@ def _make_steps(machine: str, placed: Iterable[_Placed]) -> Iterator[Step]:
                 "source": making.source,
                 "copy": making.is_copy,
                 "parent": making.parent,
+                **({"between": list(making.between)} if making.between else {}),
             },
             after=making.after,
             resource=Resource.DISK,

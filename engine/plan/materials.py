@@ -32,7 +32,9 @@ class ImageFacts:
     metadata: Mapping[str, Json] = field(default_factory=dict)
     """Of the sidecar beside it."""
     parent: TemplateKey | None = None
-    """The template that it stands on, where that must come from the store: the file that it names is not there."""
+    """The template that it stands on, where that must come from the store: the file that should be it is not there."""
+    between: tuple[str, ...] = ()
+    """Images between it and that template, the upper ones first."""
     packed: bool = False
     """It is packed with xz, and is unpacked into the prefix."""
 

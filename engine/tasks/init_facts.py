@@ -140,7 +140,7 @@ class _Look:
             self._sizes[str(path)] = layer.info.virtual_size
             if layer.missing is not None:
                 self._template(layer.missing)
-            return ImageFacts(layer.info.format, read_sidecar(path), layer.missing)
+            return ImageFacts(layer.info.format, read_sidecar(path), layer.missing, tuple(map(str, layer.between)))
         except TemplateMissing as missing:
             message = f"'{path}' stands on a template that is not there: {missing.message}"
             raise _placed(self.request, "E202", (*place, "path"), message, missing.hint) from missing

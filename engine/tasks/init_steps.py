@@ -114,7 +114,7 @@ def make_disk(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str
         disks.make_overlay(ctx, path, source, disks.format_of(ctx, source), size)
         return
     if args["parent"]:
-        layers.copy_onto(ctx, source, path, Path(args["parent"]))
+        layers.copy_onto(ctx, source, path, Path(args["parent"]), [Path(each) for each in args.get("between", ())])
     else:
         disks.copy_image(ctx, source, path)
     if size is not None and args["format"] != "iso":

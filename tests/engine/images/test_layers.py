@@ -125,6 +125,49 @@ def test_a_copy_shows_what_the_layer_and_its_template_hold(ctx: TaskContext, fol
     assert seen.returncode == 0
 
 
+def test_a_base_may_be_missing_below_layers_beside_each_other(ctx: TaskContext, folder: Path, store: Path) -> None:
+    lowest, middle = layer_on(folder, "el7:v1", "lowest.qcow2"), layer_on(folder, "lowest.qcow2", "middle.qcow2")
+    found = look_at_layer(ctx, layer_on(folder, "middle.qcow2"), store)
+    assert (found.missing, found.between) == (("el7", "v1"), (middle, lowest))
+
+
+def test_a_base_of_another_name_may_not_be_missing_below_layers(ctx: TaskContext, folder: Path, store: Path) -> None:
+    layer_on(folder, "gone.raw", "middle.qcow2")
+    with pytest.raises(TemplateError, match=r"middle\.qcow2' stands on '.*gone\.raw', which is not there"):
+        look_at_layer(ctx, layer_on(folder, "middle.qcow2"), store)
+
+
+def test_a_copy_of_layers_is_one_that_holds_what_all_of_them_hold(ctx: TaskContext, folder: Path, store: Path, tmp_path: Path) -> None:
+    base = store / "repo:el7:v1"
+    lowest = layer_on(folder, str(base), "lowest.qcow2")
+    middle = layer_on(folder, "lowest.qcow2", "middle.qcow2")
+    top = layer_on(folder, "middle.qcow2")
+    for image, place, letter in (
+        (base, "0", "0x11"),
+        (lowest, "1M", "0x22"),
+        (middle, "1M", "0x33"),
+        (middle, "2M", "0x44"),
+        (top, "3M", "0x55"),
+    ):
+        write = ["qemu-io", "-f", "qcow2", "-c", f"write -P {letter} {place} 64k", image]
+        subprocess.run(write, check=True, capture_output=True, timeout=30)
+    subprocess.run(["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", "el7:v1", "-F", "raw", lowest], check=True, timeout=30)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    found = look_at_layer(ctx, top, store)
+    (tmp_path / "images").mkdir()
+    copy_onto(ctx, top, tmp_path / "images" / "disk.qcow2", base, found.between)
+    read = [
+        word
+        for place, letter in (("0", "0x11"), ("1M", "0x33"), ("2M", "0x44"), ("3M", "0x55"))
+        for word in ("-c", f"read -P {letter} {place} 64k")
+    ]
+    seen = subprocess.run(["qemu-io", "-f", "qcow2", *read, tmp_path / "images" / "disk.qcow2"], capture_output=True, text=True, timeout=30)
+    assert ("verification failed" in seen.stdout + seen.stderr, seen.returncode) == (False, 0)
+    assert probe(ctx, tmp_path / "images" / "disk.qcow2").backing == base
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["disk.qcow2"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_sidecar_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.qcow2.metadata").write_text(json.dumps({"distro": "el7"}))
     assert read_sidecar(tmp_path / "a.qcow2") == {"distro": "el7"}
