@@ -30,7 +30,7 @@ from .rules.scope import management_nets
 from .validate import InitFile
 from .values import expand_path, expand_url
 
-_PASSED_ON = frozenset((Status.KEPT, Status.LATER, Status.DEPRECATED))
+_PASSED_ON = frozenset((Status.KEPT, Status.DEPRECATED))
 _DEVICES = tuple("vd" + "".join(letters) for length in (1, 2) for letters in product(ascii_lowercase, repeat=length))
 
 
@@ -80,6 +80,7 @@ def _machine(name: str, domain: Domain, raw: Mapping[str, Any], facts: Facts) ->
         ssh_password=domain.ssh_password,
         root_password=domain.root_password,
         bootstrap=domain.bootstrap,
+        bootstrap_asked=domain.bootstrap and "bootstrap" in raw,
         boot_time_s=domain.boot_time_sec,
         vm_type=domain.vm_type,
         vm_provider=domain.vm_provider,
@@ -142,6 +143,7 @@ def _disk(disk: Disk, dev: str, raw: Mapping[str, Any], facts: Facts) -> DiskSpe
         make_a_copy=disk.make_a_copy,
         in_place=disk.in_place,
         metadata=disk.metadata or {},
+        build=tuple(disk.build or ()),
         extra=_extra(disk, raw),
     )
 

@@ -43,8 +43,6 @@ class Status(StrEnum):
     HONOURED = "honoured"
     KEPT = "kept"
     """Known and passed on: it matters to a later verb."""
-    LATER = "later"
-    """Known and passed on: a later version carries it out, and an info says so."""
     DEPRECATED = "deprecated"
     """Known and passed on: there is a better key, and a warning says so."""
     GENERATED = "generated"
@@ -152,12 +150,7 @@ class Disk(Section):
     make_a_copy: Flag = _key("file disks: copy the image instead of standing on it.", False)
     in_place: Flag = _key("file disks: let the machine write the image itself.", False)
     metadata: Mapping | None = _key("Facts about the image: distro, arch, root-partition …", None)
-    build: Build | None = _key(
-        "Commands that customize the disk before the first start: builders with their options.",
-        None,
-        status=Status.LATER,
-        note="the disk is not customized yet",
-    )
+    build: Build | None = _key("Commands that customize the disk before the first start: builders with their options.", None)
     skip_export: Flag | None = _kept("Leave the disk out of exports.", alias="skip-export")
 
 

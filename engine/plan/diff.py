@@ -307,6 +307,7 @@ def _disk_changes(file: DiskSpec, env: DiskSpec, before: DiskSpec | None) -> Ite
         always.append(("format", was.format, file.format))
     if before is not None:  # the prefix does not keep where an image came from
         always += [("path", before.path, file.path), ("url", before.url, file.url), ("make_a_copy", before.make_a_copy, file.make_a_copy)]
+        always.append(("build", _plain(before.build), _plain(file.build)))
     always.append(("in_place", was.in_place, file.in_place))
     yield from (Change(what, old, new, When.ANEW) for what, old, new in always if old != new)
     if file.size is not None and file.size != was.size:

@@ -33,8 +33,8 @@ class Forecast:
 
 
 def duration_key(kind: StepKind, subject: str) -> str:
-    """Return the name under which durations of a step are kept: each template takes its own time."""
-    return f"{kind.value}:{subject}" if kind is StepKind.FETCH_TEMPLATE else kind.value
+    """Return the name under which durations of a step are kept: each template, and each build, takes its own time."""
+    return f"{kind.value}:{subject}" if kind in (StepKind.FETCH_TEMPLATE, StepKind.PREPARE_IMAGE, StepKind.BUILD) else kind.value
 
 
 def forecast(steps: Sequence[Step], medians: Mapping[str, float], limits: Mapping[Resource, int], instant: frozenset[str]) -> Forecast:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from ..errors import TemplateError
-from ..spec import DiskType, EnvSpec, MachineSpec, NetSpec, NetType
-from .disks import LAYERED, Disks
+from ..spec import EnvSpec, MachineSpec, NetSpec, NetType
+from .bootstrap import bootstrap_steps, build_steps, left_alone, needs_appliance, needs_seed, root_password, takes_host_key
+from .disks import Disks
 from .materials import ImageFacts, InitFacts, OvaDisk, OvaFacts, ResolvedTemplate
 from .model import Inverse, Plan, Resource, Step, StepKind
 from .scripts import Scripts
@@ -18,19 +18,16 @@ GROUP_SUBNETS = "Lease subnets"
 
 
 def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
-    """Plan the prefix for an environment whose addresses are chosen.
-
-    Raises:
-        TemplateError: a machine's template cannot be told its name and keys.
-    """
+    """Plan the prefix for an environment whose addresses are chosen."""
     disks, scripts = Disks(spec, facts), Scripts(facts.prefix)
     machines = {name: scripts.placed(disks.machine(name)) for name in spec.machines}
     placed = EnvSpec(machines, spec.nets)
-    if facts.bootstrap:
-        _refuse_appliance(machines.values())
-    seeded = [machine for machine in machines.values() if facts.bootstrap and needs_seed(machine)]
-    steps = [_make_prefix(facts), *_claim_subnets(spec), _make_keys(placed, seeded), *scripts.steps(), *disks.steps()]
-    steps += [make_seed(machine, spec.nets) for machine in seeded]
+    told = list(machines.values()) if facts.bootstrap else []
+    making = disks.steps()
+    steps = [_make_prefix(facts), *_claim_subnets(spec), _make_keys(placed, told), *scripts.steps(), *making]
+    steps += [make_seed(machine, spec.nets) for machine in told if needs_seed(machine)]
+    steps += bootstrap_steps([machine for machine in told if needs_appliance(machine)], making)
+    steps += build_steps(machines.values(), steps) if facts.build else []
     steps.append(
         Step(
             "save-env",
@@ -51,7 +48,7 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
             after=("save-env",),
         )
     )
-    notes = tuple(_unknown_archives(spec, facts))
+    notes = (*_unknown_archives(spec, facts), *left_alone(told))
     return Plan("init", "Initialize and populate prefix", facts.prefix, facts.uuid, facts.host, tuple(steps), notes=notes)
 
 
@@ -59,26 +56,6 @@ def _unknown_archives(spec: EnvSpec, facts: InitFacts) -> Iterator[str]:
     for machine in spec.machines.values():
         if machine.ova_url is not None and machine.ova_url not in facts.archives:
             yield f"machine '{machine.name}': its disks, memory and CPUs are known once '{machine.ova_url}' has been fetched"
-
-
-def needs_seed(machine: MachineSpec) -> bool:
-    """Whether a machine, its disks placed, is told its name and keys by a NoCloud seed: its image says so, or the init file does."""
-    if not machine.bootstrap or not machine.disks:
-        return False
-    return machine.cloud_init is not None or machine.disks[0].metadata.get("cloud-init") is True
-
-
-def _refuse_appliance(machines: Iterable[MachineSpec]) -> None:
-    """Raises: TemplateError: a template would have to be bootstrapped from outside, which is not there yet."""
-    for machine in machines:
-        if not machine.bootstrap or not machine.disks or needs_seed(machine):
-            continue
-        if machine.disks[0].type is DiskType.TEMPLATE and machine.disks[0].template_type != LAYERED:
-            raise TemplateError(
-                f"machine '{machine.name}': template '{machine.disks[0].template_name}' does not say that it speaks cloud-init, "
-                "so that the machine cannot be told its name and keys",
-                hint="put \"cloud-init\": true into the metadata of the template when it does, or 'bootstrap: false' into the init file",
-            )
 
 
 def _make_prefix(facts: InitFacts) -> Step:
@@ -111,8 +88,8 @@ def _claim_subnets(spec: EnvSpec) -> list[Step]:
     ]
 
 
-def _make_keys(spec: EnvSpec, seeded: list[MachineSpec]) -> Step:
-    hosts = {machine.name: names_of(machine, spec.nets) for machine in seeded}
+def _make_keys(spec: EnvSpec, told: list[MachineSpec]) -> Step:
+    hosts = {machine.name: names_of(machine, spec.nets) for machine in told if takes_host_key(machine)}
     return Step(
         "make-keys",
         StepKind.MAKE_KEYS,
@@ -144,7 +121,7 @@ def make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec], *, renew_networ
         args={
             "domain": domain,
             "ssh_user": machine.ssh_user,
-            "root_password": _root_password(machine),
+            "root_password": root_password(machine),
             "macs": [nic.mac for nic in machine.nics if nic.mac],
             "user_data": dict(machine.cloud_init.user_data) if machine.cloud_init else {},
             "network_config": machine.cloud_init.network_config if machine.cloud_init else None,
@@ -154,8 +131,3 @@ def make_seed(machine: MachineSpec, nets: Mapping[str, NetSpec], *, renew_networ
         resource=Resource.DISK,
         group=("Bootstrap VMs",),
     )
-
-
-def _root_password(machine: MachineSpec) -> str | None:
-    """Return the password that root is given; where root is who logs in, its ssh password is meant too."""
-    return machine.root_password or (machine.ssh_password if machine.ssh_user == "root" else None)

@@ -79,3 +79,5 @@ class InitFacts:
     """Names in the folder of images that are in use already."""
     set_current: bool = False
     bootstrap: bool = True
+    build: bool = True
+    """Run the build commands of disks."""

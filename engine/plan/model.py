@@ -22,6 +22,9 @@ class StepKind(StrEnum):
     COPY_SCRIPTS = "copy-scripts"
     MAKE_DISK = "make-disk"
     MAKE_SEED = "make-seed"
+    PREPARE_IMAGE = "prepare-image"
+    BOOTSTRAP = "bootstrap"
+    BUILD = "build"
     SAVE_ENV = "save-env"
     KEEP_INIT_FILE = "keep-init-file"
     FINISH_PREFIX = "finish-prefix"
@@ -73,6 +76,8 @@ class Resource(StrEnum):
     NETWORK = "network"
     HYPERVISOR = "hypervisor"
     GUEST = "guest"
+    APPLIANCE = "appliance"
+    """A small virtual machine of libguestfs: a core, and a gigabyte of memory."""
     NONE = "none"
 
 

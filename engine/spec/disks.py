@@ -9,7 +9,9 @@ from typing import Self
 
 from .json import Json, beyond, without_none, words
 
-_KEYS = words("name type dev format size template_name template_version template_type path url sha256 sha1 make_a_copy in_place metadata")
+_KEYS = words(
+    "name type dev format size template_name template_version template_type path url sha256 sha1 make_a_copy in_place metadata build"
+)
 
 
 class DiskType(StrEnum):
@@ -43,6 +45,8 @@ class DiskSpec:
     in_place: bool = False
     """`file` disks only: let the machine write the user's own image."""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    build: tuple[Mapping[str, Json], ...] = ()
+    """Commands that change the disk before the machine first starts, each one builder and its options."""
     extra: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
@@ -61,6 +65,7 @@ class DiskSpec:
             "sha1": self.sha1,
             "make_a_copy": self.make_a_copy or None,
             "in_place": self.in_place or None,
+            "build": [dict(command) for command in self.build] or None,
         }
         return {**self.extra, **without_none(data), "metadata": dict(self.metadata)}
 
@@ -82,5 +87,6 @@ class DiskSpec:
             make_a_copy=bool(data.get("make_a_copy", False)),
             in_place=bool(data.get("in_place", False)),
             metadata=data.get("metadata") or {},
+            build=tuple(data.get("build") or ()),
             extra=beyond(data, _KEYS),
         )

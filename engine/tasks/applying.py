@@ -18,6 +18,7 @@ from ..plan.snapshots import MEMORY_FOLDER
 from ..spec import DiskSpec, EnvSpec, MachineSpec
 from ..state.env import EnvState
 from ..state.prefix import Prefix
+from .bootstrap_steps import require_tools
 from .facts import InitRequest, addressed, read_init_file, shown_path
 from .init_facts import init_facts
 from .init_steps import host_key_path, seed_path
@@ -100,6 +101,8 @@ def prepare_changes(kit: Kit, ctx: TaskContext, request: InitRequest, *, fetch: 
     parts = new_parts(target, changes)
     facts = init_facts(ctx, request, parts, *images, uuid=state.ref.uuid, host=state.host, fetch=fetch)
     made = plan_init(parts, replace(facts, taken=frozenset(path.name for path in prefix.images.iterdir())))
+    if fetch:
+        require_tools(made.steps)
     target = completed(target, env_of(made).machines, changes)
     plans = (plan_apply(state, changes, target, made, keep, _apply_facts(prefix, state)), plan_cleanup(state, target))
     return Prepared(state, written, changes, target, lost_by(state, changes), plans, images)

@@ -65,6 +65,7 @@ def init_facts(
         archives=look.archives,
         set_current=request.set_current,
         bootstrap=not request.skip_bootstrap,
+        build=not request.skip_build,
     )
 
 

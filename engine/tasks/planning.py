@@ -22,6 +22,7 @@ from ..state.env import EnvState, MachineState, NetState
 from ..state.locks import lock_holder
 from ..state.prefix import Prefix, is_prefix
 from .applying import Prepared, prepare_changes
+from .bootstrap_steps import is_prepared, missing_for
 from .estimating import capacity, size_facts
 from .facts import InitRequest, read_init_file
 from .preparing import Kit, chosen_host, env_of, init_plan
@@ -139,7 +140,8 @@ class _Seen:
         )
         disks = {(name, disk.name) for name, machine in written.machines.items() for disk in machine.disks}
         new = [disk for machine in machines for disk in machine.disks if (machine.name, disk.name) in disks]
-        done = sums.fetch_steps_done(self.steps, sizes.templates)
+        done = sums.fetch_steps_done(self.steps, sizes.templates) | {step.id for step in self.steps if is_prepared(step)}
+        unable = missing_for(self.steps)
         return PlanSummary(
             prefix=str(self.request.prefix),
             host=self.host,
@@ -152,7 +154,7 @@ class _Seen:
             store_bytes=sums.Need(sums.fetched_bytes(sizes.templates), left.store_bytes),
             forecast=forecast(self.steps, durations.medians(), default_limits(), done),
             changes=self.changes,
-            notes=self.notes,
+            notes=(*self.notes, *([str(unable)] if unable else [])),
         )
 
     def _new_parts(self) -> EnvSpec:

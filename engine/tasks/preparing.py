@@ -18,6 +18,7 @@ from ..spec import EXTERNAL_PROVIDER, EnvSpec, MachineSpec, NetSpec
 from ..state import known
 from ..state.env import EnvState
 from ..state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
+from .bootstrap_steps import require_tools
 from .facts import InitRequest, addressed, read_init_file, read_state
 from .init_facts import init_facts
 from .scope import RunScope, WaitReady
@@ -118,6 +119,7 @@ def prepare_init(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[Plan
     host = chosen_host(kit, ctx, request, spec)
     refuse_remains(request.prefix, kit.hosts.peek(host.name))
     plan = init_plan(kit, ctx, request, spec, host, (catalogue, store), fetch=True)
+    require_tools(plan.steps)
     scope = kit.scope_of(plan)
     scope.catalogue, scope.store = catalogue, store
     return plan, scope

@@ -30,6 +30,7 @@ def default_limits() -> Mapping[Resource, int]:
         Resource.NETWORK: 4,
         Resource.HYPERVISOR: max(4, 2 * cores),
         Resource.GUEST: 64,
+        Resource.APPLIANCE: max(1, min(cores, 8)),
         Resource.NONE: 64,
     }
 

@@ -9,12 +9,22 @@ from ..context import TaskContext
 from ..plan.forecast import duration_key
 from ..plan.model import StepKind
 from ..spec import Json
-from . import apply_steps, export_steps, external_steps, init_steps, layer_steps, power_steps, running_steps, snapshot_steps
+from . import (
+    apply_steps,
+    bootstrap_steps,
+    export_steps,
+    external_steps,
+    init_steps,
+    layer_steps,
+    power_steps,
+    running_steps,
+    snapshot_steps,
+)
 from .runner import Perform
 from .scope import RunScope
 
 FETCHED_S = 0.1
-"""A template that is there within this time was in the store already: that says nothing of the next fetch."""
+"""A template that is there within this time was in the store, or prepared, already: that says nothing of the next one."""
 
 Handler = Callable[[TaskContext, RunScope, str, Mapping[str, Json]], None]
 
@@ -28,6 +38,9 @@ HANDLERS: Mapping[StepKind, Handler] = {
     StepKind.COPY_SCRIPTS: init_steps.copy_scripts,
     StepKind.MAKE_DISK: init_steps.make_disk,
     StepKind.MAKE_SEED: init_steps.make_seed,
+    StepKind.PREPARE_IMAGE: bootstrap_steps.prepare_image,
+    StepKind.BOOTSTRAP: bootstrap_steps.bootstrap,
+    StepKind.BUILD: bootstrap_steps.build_disk,
     StepKind.SAVE_ENV: init_steps.save_env,
     StepKind.KEEP_INIT_FILE: apply_steps.keep_init_file,
     StepKind.FINISH_PREFIX: init_steps.finish_prefix,
@@ -90,7 +103,7 @@ def timed(perform: Perform, took_s: dict[str, list[float]]) -> Perform:
         started_s = time.monotonic()
         perform(ctx, kind, subject, args)
         spent_s = time.monotonic() - started_s
-        if kind is not StepKind.FETCH_TEMPLATE or spent_s > FETCHED_S:
+        if kind not in (StepKind.FETCH_TEMPLATE, StepKind.PREPARE_IMAGE) or spent_s > FETCHED_S:
             took_s.setdefault(duration_key(kind, subject), []).append(spent_s)
 
     return perform_timed

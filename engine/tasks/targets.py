@@ -11,7 +11,7 @@ from ..guest.dial import DirectDialer
 from ..guest.shell import OwnLogin, SshTarget
 from ..spec import SSH_PORT, MachineSpec, MachineStatus
 from ..state.prefix import Prefix
-from .init_steps import seed_path
+from .init_steps import host_key_path
 from .scope import RunScope
 
 READY_LINES = 1000
@@ -37,7 +37,7 @@ def ssh_target(prefix: Prefix, machine: MachineSpec, settings: Settings) -> SshT
         key_file=prefix.private_key,
         password=machine.ssh_password or settings.ssh_password,
         known_hosts=prefix.known_hosts,
-        first_contact=not seed_path(prefix, machine.name).exists(),
+        first_contact=not host_key_path(prefix, machine.name).exists(),
         own=_own_login(machine, settings) if machine.is_external else None,
     )
 

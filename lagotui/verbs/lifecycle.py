@@ -100,6 +100,7 @@ def _request(session: Session, arguments: Namespace) -> InitRequest:
         init_file=Path.cwd() / init_file.expanduser(),
         set_current=arguments.set_current,
         skip_bootstrap=arguments.skip_bootstrap,
+        skip_build=arguments.skip_build,
     )
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import TemplateError
 from engine.plan.destroy import losses, plan_destroy
 from engine.plan.init import ImageFacts, InitFacts, ResolvedTemplate, plan_init
 from engine.plan.model import Plan, Recovery, Step
@@ -124,12 +123,6 @@ def test_init_saves_only_after_everything_is_made() -> None:
 def test_a_template_of_many_machines_is_fetched_once() -> None:
     spec = EnvSpec({name: machine(name, "n1") for name in "abc"}, {"n1": NetSpec("n1", gw="192.168.200.1")})
     assert sum(step.id.startswith("fetch-template") for step in plan_init(spec, facts()).steps) == 1
-
-
-def test_a_template_that_cannot_be_told_keys_is_refused_before_anything_is_made() -> None:
-    disk = DiskSpec("root", DiskType.TEMPLATE, "vda", template_name="plain")
-    with pytest.raises(TemplateError, match="does not say that it speaks cloud-init"):
-        plan_init(with_disks(disk), facts())
 
 
 @pytest.mark.parametrize(
