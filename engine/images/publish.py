@@ -21,9 +21,11 @@ from ..spec import Json
 from ..state.atomic import sync_dir, write_json, write_text
 from .copying import copy_sparse, digest_file, full_disk_named
 from .disks import probe, trusted_chain
+from .fitness import fit_image
 from .hashes import Digests
-from .repository import load_repository, require_name
+from .repository import load_repository, require_name, require_repository
 from .sources import read_metadata
+from .web import require_web
 
 REPO_FILE = "repo.metadata"
 FLATTEN_TIMEOUT_S = 7200.0
@@ -72,6 +74,8 @@ def publish(ctx: TaskContext, request: PublishRequest) -> Published:
         Cancelled: the user asked to stop.
     """
     require_name(request.name)
+    if request.baseurl is not None:
+        require_web(request.baseurl)
     folder = request.folder.absolute()
     with full_disk_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,17 +89,17 @@ def _publish_held(ctx: TaskContext, request: PublishRequest, folder: Path) -> Pu
     versions = data["templates"].setdefault(request.name, {"versions": {}})["versions"]
     version = request.version or _next(versions)
     require_name(version)
+    image = folder / f"{request.name}-{version}.img"
     if version in versions:
         raise TemplateError(
             f"template '{request.name}' has a version '{version}' in '{repository}' already",
             hint=f"give another: --version {_next(versions)}",
         )
     metadata = _metadata(request)
-    image = folder / f"{request.name}-{version}.img"
-    sha1 = _place(ctx, request, image, metadata)
     versions[version] = {"source": _source(data["sources"], request.baseurl), "handle": image.name, "timestamp": int(time.time())}
+    require_repository(repository, json.dumps(data, indent=4))
+    sha1 = _place(ctx, request, image, metadata)
     write_json(repository, data)
-    load_repository(str(repository))
     return Published(repository, data["name"], request.name, version, image, sha1, metadata)
 
 
@@ -130,6 +134,7 @@ def _stands_alone(ctx: TaskContext, request: PublishRequest) -> bool:
     if not request.source.is_file():
         raise TemplateError(f"image '{request.source}' is not there, or is no file")
     if probe(ctx, request.source).backing is None:
+        fit_image(ctx, request.source, str(request.source))
         return True
     trusted_chain(ctx, request.source, (*request.known, request.source.parent))
     return False

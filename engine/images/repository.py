@@ -117,6 +117,15 @@ def load_repository(location: str, repos: Path | None = None) -> Repository:
     return _Reader.of(path).repository()
 
 
+def require_repository(path: Path, text: str) -> None:
+    """Look through the text that is to become the repository file `path`.
+
+    Raises:
+        TemplateError: it would be no repository that can be used; with file:line:column.
+    """
+    _Reader(str(path), text, path.parent).repository()
+
+
 def _without_scheme(location: str) -> str:
     """Return the path of a `file:` URL; other schemes than those we read are refused."""
     scheme, colon, rest = location.partition("://")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..config import Settings
 from ..context import TaskContext
-from ..errors import TemplateError
+from ..errors import TemplateError, TemplateMissing
 from ..spec import Json
 from .catalogue import BUILT_IN, LOCAL, Catalogue, load_catalogue
 from .disks import probe
@@ -38,6 +38,8 @@ class TemplateEntry:
     origin: str
     """Where it comes from."""
     metadata: Mapping[str, Json]
+    flaw: str = ""
+    """Why what is known of the image in the store cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,12 @@ class Templates:
         path = Path(source).expanduser()
         if "/" in source or path.is_file():
             return path, None
-        name, _, version = source.partition(":")
-        store, ref = self.store(), self.catalogue().find(name, version or None)
+        name, version = split_version(source)
+        store, catalogue = self.store(), self.catalogue()
+        try:
+            ref = catalogue.find(name, version)
+        except TemplateMissing as missing:
+            raise TemplateMissing(f"'{source}' is no file here, and there is {missing.message}") from missing
         return store.fetch(ctx, ref), store.metadata(ref)
 
 
@@ -191,11 +197,14 @@ def _entry(
         is_known=True,
         origin=_origin(ref),
         metadata=image.metadata if image else known,
+        flaw=image.flaw if image else "",
     )
 
 
 def _unknown(image: StoredImage) -> TemplateEntry:
-    return TemplateEntry(image.repo, image.name, image.version, (), True, image.size_bytes, False, str(image.path), image.metadata)
+    return TemplateEntry(
+        image.repo, image.name, image.version, (), True, image.size_bytes, False, str(image.path), image.metadata, image.flaw
+    )
 
 
 def _origin(ref: TemplateRef) -> str:

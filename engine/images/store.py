@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import glob
 import json
@@ -27,6 +28,7 @@ from ..state.atomic import sync_dir, write_json, write_text
 from .copying import full_disk_named
 from .fitness import fit_image
 from .repository import TemplateRef
+from .texts import read_small
 
 LOCK_POLL_S = 0.05
 READ_ONLY = 0o444
@@ -45,6 +47,8 @@ class StoredImage:
     size_bytes: int
     """What it takes on the disk."""
     metadata: Mapping[str, Json]
+    flaw: str = ""
+    """Why what is known of it cannot be read, and what helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +91,11 @@ class Store:
         return _read_metadata(self.path_of(ref))
 
     def listing(self) -> tuple[StoredImage, ...]:
-        """Return the images that are here, by name."""
+        """Return the images that are here, by name; one whose metadata cannot be read is among them, with its flaw."""
         if not self.root.is_dir():
             return ()
         images = [path for path in self.root.iterdir() if path.name.count(":") >= 2 and path.suffix not in _BESIDE and path.is_file()]
-        return tuple(_stored(path) for path in sorted(images))
+        return tuple(stored for path in sorted(images) for stored in _stored(path))
 
     def leftovers(self) -> tuple[Path, ...]:
         """Return what downloads and fetches left that ended in the middle; some may be under way."""
@@ -167,21 +171,32 @@ def _seal(image: Path) -> None:
         os.close(fd)
 
 
-def _stored(path: Path) -> StoredImage:
+def _stored(path: Path) -> Iterator[StoredImage]:
+    """Yield the image; nothing when another run has removed it meanwhile."""
     repo, name, version = path.name.split(":", 2)
-    return StoredImage(repo, name, version, path, path.stat().st_blocks * _STAT_BLOCK_BYTES, _read_metadata(path))
+    metadata, flaw = _readable_metadata(path)
+    with contextlib.suppress(FileNotFoundError):
+        yield StoredImage(repo, name, version, path, path.stat().st_blocks * _STAT_BLOCK_BYTES, metadata, flaw)
+
+
+def _readable_metadata(path: Path) -> tuple[Mapping[str, Json], str]:
+    try:
+        return _read_metadata(path), ""
+    except TemplateError as error:
+        return {}, str(error)
 
 
 def _read_metadata(image: Path) -> Mapping[str, Json]:
     sidecar = _beside(image, ".metadata")
+    hint = f"remove the image, and it is fetched again: rm {shlex.quote(str(image))}"
     try:
-        data = json.loads(sidecar.read_text(encoding="utf-8"))
+        data = json.loads(read_small(sidecar))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise TemplateError(
-            f"'{sidecar}' cannot be read: {error}", hint=f"remove the image, and it is fetched again: rm {shlex.quote(str(image))}"
-        ) from error
+    except TemplateError as error:
+        raise TemplateError(error.message, hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise TemplateError(f"'{sidecar}' cannot be read: {error}", hint=hint) from error
     return data if isinstance(data, dict) else {}
 
 

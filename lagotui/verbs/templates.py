@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..exit_codes import ExitCode
+from ..present.cells import clean
 from . import Command
 from .options import PROG
 from .session import Session
@@ -185,8 +186,18 @@ def _entry_data(template: TemplateEntry) -> dict[str, Any]:
         "size in bytes": template.size_bytes,
         "from": template.origin,
         "also": list(template.aliases),
-        "metadata": dict(template.metadata),
+        "metadata": printable(template.metadata),
+        **({"flaw": template.flaw} if template.flaw else {}),
     }
+
+
+def printable(value: Any) -> Any:
+    """Return what a stranger wrote without what would harm a terminal."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(key)): printable(inner) for key, inner in value.items()}
+    return [printable(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def info_data(details: TemplateDetails) -> dict[str, Any]:
@@ -213,7 +224,7 @@ def imported_data(imported: Imported) -> dict[str, Any]:
         "format": imported.format,
         "virtual size in bytes": imported.virtual_size,
         "cloud-init": UNKNOWN if imported.cloud_init is None else imported.cloud_init,
-        "distro": imported.metadata.get("distro", UNKNOWN),
+        "distro": printable(imported.metadata.get("distro", UNKNOWN)),
         "checked": imported.is_checked,
     }
 
@@ -227,7 +238,7 @@ def published_data(published: Published) -> dict[str, Any]:
         "version": published.version,
         "image": str(published.image),
         "sha1": published.sha1,
-        "metadata": dict(published.metadata),
+        "metadata": printable(published.metadata),
     }
 
 

@@ -171,3 +171,29 @@ def test_after_destroy_the_image_may_go(imported: Lago) -> None:
     test_prune_keeps_what_an_environment_stands_on(imported)
     assert imported("destroy", "-y").code == 0
     assert json.loads(imported("-f", "json", "template", "prune", "--all").out)["removed"] == ["local:mine:1"]
+
+
+def test_a_damaged_note_beside_an_image_is_told_in_the_list(imported: Lago) -> None:
+    path = Path(imported("template", "pull", "mine").out.strip())
+    path.with_name(path.name + ".metadata").write_text("{")
+    listed = json.loads(imported("-f", "json", "template", "list").out)
+    assert "cannot be read" in listed["mine"]["1"]["flaw"]
+
+
+@pytest.mark.parametrize("out_format", ["default", "flat", "json", "yaml"])
+def test_what_strangers_write_does_no_harm_to_the_terminal(lago: Lago, image: Path, out_format: str) -> None:
+    version = {"source": "s", "handle": "disk.qcow2", "metadata": {"distro": "\x1b[31mred\nnext", "deep": [{"\x1b": "\x07"}]}}
+    source = {"type": "file", "args": {"root": "."}}
+    Path("repo.json").write_text(json.dumps({"name": "r", "sources": {"s": source}, "templates": {"t": {"versions": {"1": version}}}}))
+    outcome = lago("-f", out_format, "template", "list", "--template-repo-path", "repo.json")
+    assert (outcome.code, "\x1b" in outcome.out, "\x07" in outcome.out, "[31mred next" in outcome.out) == (0, False, False, True)
+
+
+def test_neither_a_file_nor_a_template_is_told_so(lago: Lago) -> None:
+    outcome = lago("template", "publish", "mine", "repo", "--from", "nothing")
+    assert (outcome.code, "'nothing' is no file here, and there is no template 'nothing'" in outcome.err) == (2, True)
+
+
+def test_a_name_of_the_built_in_catalogue_that_is_taken_over_is_told(lago: Lago, image: Path) -> None:
+    told = lago("template", "import", str(image), "--name", "debian-13").err
+    assert "get this image from now on, not the one of the built-in catalogue" in told

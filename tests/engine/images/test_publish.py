@@ -141,3 +141,19 @@ def test_two_at_once_both_get_in(request_of: Make, tmp_path: Path) -> None:
 def test_names_that_are_no_file_names_are_refused(ctx: TaskContext, request_of: Make, name: str) -> None:
     with pytest.raises(TemplateError, match="cannot be a name"):
         publish(ctx, request_of(name=name))
+
+
+@pytest.mark.parametrize("baseurl", ["nonsense", "file:///etc", "", "http://[::1"])
+def test_an_address_that_is_none_leaves_the_repository_as_it_was(ctx: TaskContext, qcow2: Path, tmp_path: Path, baseurl: str) -> None:
+    publish(ctx, PublishRequest("mine", tmp_path / "repo", qcow2))
+    before = sorted((tmp_path / "repo").iterdir()), (tmp_path / "repo" / "repo.metadata").read_text()
+    with pytest.raises(TemplateError, match="is no http or https address"):
+        publish(ctx, PublishRequest("mine", tmp_path / "repo", qcow2, baseurl=baseurl))
+    assert (sorted((tmp_path / "repo").iterdir()), (tmp_path / "repo" / "repo.metadata").read_text()) == before
+
+
+def test_an_empty_image_is_not_published(ctx: TaskContext, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(TemplateError, match="is empty"):
+        publish(ctx, PublishRequest("mine", tmp_path / "repo", tmp_path / "empty"))
+    assert not (tmp_path / "repo" / "repo.metadata").exists()

@@ -263,3 +263,12 @@ def test_progress_counts_the_bytes(ctx: TaskContext, store: Store, add_template:
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def test_one_image_that_is_not_known_of_does_not_hide_the_others(store: Store) -> None:
+    store.root.mkdir()
+    for name in ("here:a:1", "here:b:1"):
+        (store.root / name).write_bytes(b"x" * 512)
+    (store.root / "here:a:1.metadata").write_text("{")
+    listed = store.listing()
+    assert ([image.name for image in listed], "remove the image" in listed[0].flaw, listed[1].flaw) == (["a", "b"], True, "")
