@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bus, headless, machines, planning, screen, templates
+from tests.benchmarks import bus, exporting, headless, machines, planning, screen, templates
 from tests.benchmarks.measure import Figure, Place
 
 BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
     "init": machines.measure_init,
     "boot": machines.measure_boot,
     "status": machines.measure_status,
+    "export": exporting.measure,
     "bus": bus.measure,
     "plan": planning.measure,
     "screen": screen.measure,

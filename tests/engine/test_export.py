@@ -14,11 +14,16 @@ import pytest
 import yaml
 
 from engine.api import ExportRequest
+from engine.context import TaskContext
 from engine.errors import ConfigError, EngineError, MachineStateError, SnapshotError, UnknownMachine
 from engine.plan.export import ChainFacts, ExportFacts, chosen, exported
 from engine.plan.exporting import plan_export
+from engine.plan.model import Plan
 from engine.state.prefix import Prefix
+from engine.tasks.export_facts import PreparedExport, prepare_export
+from engine.tasks.export_verbs import as_yaml
 from tests.engine.bench import Bench
+from tests.engine.test_recovery import die_in
 
 FULL = """
 nets:
@@ -358,6 +363,51 @@ def test_what_came_to_be_meanwhile_is_not_replaced_and_everything_is_taken_back(
         bench.engine.export(env, ExportRequest(folder=str(out)), dump).result(60)
     assert names(out) == ["vm1_root.qcow2"]
     assert (out / "vm1_root.qcow2").read_text() == "mine"
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 5])
+def test_an_export_that_died_leaves_nothing_after_recover(bench: Bench, steps: int) -> None:
+    env, out = bench.init(), bench.folder / "deep" / "out"
+    die_in(bench, plan_of_export(bench, env, ExportRequest(folder=str(out))), steps)
+    assert bench.engine.recover(env).result(60) == ["'export' that had ended in the middle was undone"]
+    assert not (bench.folder / "deep").exists()
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_what_an_export_that_died_was_to_replace_is_there_again(bench: Bench, steps: int) -> None:
+    env, out = bench.init(), bench.folder / "out"
+    export(bench, env, compress=True)
+    (out / "LagoInitFile").write_text("mine")
+    before = {name: (out / name).read_bytes() for name in names(out)}
+    die_in(bench, plan_of_export(bench, env, ExportRequest(folder=str(out), compress=True, force=True)), steps)
+    bench.engine.start(env).result(60)
+    assert {name: (out / name).read_bytes() for name in names(out)} == before
+
+
+def test_an_export_that_died_after_its_last_step_is_whole(bench: Bench) -> None:
+    env, out = bench.init(), bench.folder / "out"
+    tidy = prepared(bench, env, ExportRequest(folder=str(out)))
+    bench.engine.export(env, ExportRequest(folder=str(out))).result(60)
+    die_in(bench, tidy.tidy, 1)
+    assert bench.engine.recover(env).result(60) == ["'export' that had ended in the middle was finished"]
+    assert not list(out.glob(".*"))
+
+
+def prepared(bench: Bench, env: Prefix, request: ExportRequest) -> PreparedExport:
+    with TaskContext.root(bench.engine.bus, "plans", run_id="plan") as ctx:
+        return prepare_export(bench.engine.kit, ctx, env, bench.engine.kit.state(env), request, as_yaml)
+
+
+def plan_of_export(bench: Bench, env: Prefix, request: ExportRequest) -> Plan:
+    return prepared(bench, env, request).plan
+
+
+def test_the_look_names_the_images_of_today(bench: Bench, full: Prefix) -> None:
+    images = full.images
+    assert bench.engine.export_sources(full) == {
+        "vm0": [f"{images}/vm0_root.qcow2", f"{images}/vm0_data.raw", f"{bench.folder}/my.iso"],
+        "vm1": [f"{images}/vm1_root.qcow2", f"{bench.folder}/my.iso"],
+    }
 
 
 # taken in again
