@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from .diagnostics import quoted
-from .values import MAX_MEMORY_MIB, SCHEMES, disk_size, is_web_or_path, memory_mib
+from .values import MAX_MEMORY_MIB, SCHEMES, disk_size, is_address, is_web_or_path, memory_mib
 
 MIN_MEMORY_MIB = 16
 CLOUD_CONFIG = "#cloud-config"
@@ -33,7 +33,9 @@ def kind_of(value: Any) -> str:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
-    names = {int: "a number", float: "a number", str: "the text " + quoted(value), dict: "a mapping", list: "a list"}
+    if isinstance(value, float):
+        return f"the number {value}"
+    names = {int: "a number", str: "the text " + quoted(value), dict: "a mapping", list: "a list"}
     return names.get(type(value), "something else")
 
 
@@ -97,6 +99,8 @@ def _some_texts(value: Any) -> Any:
 
 def _url(value: Any) -> Any:
     text = _text(value)
+    if not is_address(text):
+        raise wrong("E104", "{key} must be a path or an address with a host in it, not " + quoted(text), "write it like http://server/image")
     if not is_web_or_path(text):
         scheme = text.partition("://")[0]
         raise wrong("E104", f"{{key}} must be a path or an address of {', '.join(SCHEMES)}, not of {quoted(scheme)}")

@@ -57,7 +57,7 @@ def disk_size(written: float | str) -> str | None:
     if size is None or not 0 < size <= MAX_SIZE_BYTES:
         return None
     if match.group(3):
-        return match.group(1)
+        return match.group(1) if match.group(1).isdigit() else None
     return f"{match.group(1)}{(match.group(2) or 'G').upper()}"
 
 
@@ -97,6 +97,18 @@ def is_web_or_path(written: str) -> bool:
     """Whether an address can be fetched from: one of `SCHEMES`, or a path."""
     scheme = _SCHEME.match(written)
     return scheme is None or scheme.group(1).lower() in SCHEMES
+
+
+def is_address(written: str) -> bool:
+    """Whether what begins like an address of the web is one: with a host, and a port that can be."""
+    scheme = _SCHEME.match(written)
+    if scheme is None or scheme.group(1).lower() not in ("http", "https") or "$" in written:
+        return True
+    try:
+        parts = urlsplit(written)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def file_of(url: str) -> str | None:

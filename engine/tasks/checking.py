@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
 from ..config import Settings
@@ -64,7 +65,7 @@ def local_facts(settings: Settings, catalogue: Catalogue | None = None, hosts: H
     return Facts(
         templates=catalogue.names() if catalogue is not None else _templates(settings),
         scripts_base=str(Path.cwd()),
-        exists=os.path.exists,
+        exists=_is_file,
         variables=_variables(settings),
         cpu_models=_cpu_models() if here else None,
         processor=cache(lambda: _processor(settings, hosts)) if here else None,
@@ -104,6 +105,14 @@ def _cpu_models(index: Path = CPU_MAP) -> tuple[str, ...] | None:
     except OSError:
         return None
     return tuple(sorted({name for name in found if name not in _NO_MODELS}, key=str.lower)) or None
+
+
+def _is_file(path: str) -> bool:
+    """Whether there is something that can be read as an image or a script: a file, or a device."""
+    try:
+        return not S_ISDIR(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _processor(settings: Settings, hosts: Hosts | None) -> Processor | None:

@@ -66,6 +66,12 @@ def test_check_names_the_file_as_it_is_written(tmp_path: Path, monkeypatch: pyte
     assert (found.code, found.file) == ("E001", "gone.yaml")
 
 
+def test_a_folder_is_no_image_and_no_script(tmp_path: Path) -> None:
+    machine = "    nics: [{net: l}]\n    metadata: {deploy-scripts: [.]}\n    disks: [{name: d, type: file, path: .}]\n"
+    found = check_file(settings(tmp_path), tmp_path / "LagoInitFile", f"domains:\n  a:\n{machine}nets: {{l: {{}}}}\n")
+    assert [(each.code, each.line) for each in found if each.severity == "error"] == [("E216", 4), ("E216", 5)]
+
+
 def test_cpu_models_come_from_the_map_of_libvirt(tmp_path: Path) -> None:
     index = tmp_path / "index.xml"
     index.write_text("<include filename='x86_vendors.xml'/><include filename='x86_Westmere.xml'/><include filename=\"arm_x.xml\"/>")

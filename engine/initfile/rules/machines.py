@@ -17,6 +17,8 @@ LATER_PROVIDERS = ("lxd",)
 """Providers that come with a later version."""
 SCRIPTS, OLD_SCRIPTS = "deploy-scripts", "ovirt-scripts"
 
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Characters that XML 1.0 does not allow."""
 _ELEMENT = re.compile(r"@?[A-Za-z_][A-Za-z0-9_.-]*\Z|#text\Z")
 
 
@@ -168,6 +170,8 @@ def _cpu_elements(scope: Scope, path: Path, element: Mapping[str, Any]) -> Itera
             yield scope.report("E228", place, message, "write elements as model:, attributes as '@mode':, text as '#text':", key=True)
         elif key[0] in "@#" and isinstance(value, dict | list):
             yield scope.report("E228", place, f"{quoted(key)} must be one value: it is an attribute or text", key=True)
+        elif isinstance(value, str) and _UNWRITABLE.search(value):
+            yield scope.report("E228", place, f"the value of {quoted(key)} has a character that XML cannot hold: {quoted(value)}")
         elif isinstance(value, dict):
             yield from _cpu_elements(scope, place, value)
         elif isinstance(value, list):

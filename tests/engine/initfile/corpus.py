@@ -357,6 +357,12 @@ MEANING = [
     Case(
         "address on a bridge net", "E227", nics("[{net: lan}, {net: b, ip: »192.168.210.7}]", "{lan: {management: yes}, b: {type: bridge}}")
     ),
+    Case("CPU with a control character", "E228", vm("cpu_custom: {'@mode': »\"a\\x01b\"}")),
+    Case("half of an address", "E104", disk("{name: a, type: file, url: »'http://[::1'}")),
+    Case("address without a host", "E104", disk("{name: a, type: file, url: »'https:///x.qcow2'}")),
+    Case("address with an impossible port", "E104", disk("{name: a, type: file, url: »'http://x:99999/y'}")),
+    Case("half a byte", "E215", disk("{name: a, type: empty, size: »1.5B}")),
+    Case("half a CPU", "E101", vm("vcpu: »2.5")),
     Case("unknown CPU model", "E222", vm("cpu_model: »Westmare")),
     Case("unknown CPU model in a CPU", "E222", vm("cpu_custom: {model: {'#text': »Westmare}}")),
     Case("depends on a stranger", "E225", vm("depends_on: »vm1")),
