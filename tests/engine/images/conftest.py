@@ -15,6 +15,7 @@ import pytest
 
 from engine.bus import Bus
 from engine.context import CancelToken, TaskContext
+from tests.engine.images.fake_guestfs import FakeGuestfs
 from tests.engine.images.web_server import Served, serving
 
 KIB = 1024
@@ -102,3 +103,15 @@ def run_on_small_disk(tmp_path: Path) -> Callable[..., subprocess.CompletedProce
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
 
     return run
+
+
+@pytest.fixture
+def guestfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGuestfs:
+    """Stand-ins for libguestfs's programs, and a kernel for the appliance."""
+    fake = FakeGuestfs(tmp_path / "guestfs")
+    fake.folder.mkdir()
+    fake.install("guestfish", "virt-sysprep", "virt-customize")
+    monkeypatch.setenv("PATH", f"{fake.folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SUPERMIN_KERNEL", "/boot/vmlinuz")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return fake
