@@ -129,7 +129,7 @@ class Catalogue:
         task = current_task()
         if task is not None and ref.name != name and name not in self._told:
             self._told.add(name)
-            task.log(f"template '{name}' is '{ref.name}' here, the nearest that is published today")
+            task.tell(f"template '{name}' is '{ref.name}' here, the nearest that is published today")
 
 
 def load_catalogue(repo_path: str = "", repos: Path | None = None, store: Path | None = None) -> Catalogue:

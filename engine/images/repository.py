@@ -25,6 +25,9 @@ from .web import is_web, read_text, require_web
 
 __all__ = ["Fetched", "FileImage", "HttpImage", "ImageSource", "Repository", "TemplateRef", "load_repository", "missing", "require_name"]
 
+BY_NAME = "name:"
+"""Before the name of a repository, where a path or an address may stand too."""
+
 _NAME_FORBIDDEN = frozenset("/:\0")
 _NAME_BYTES = 72
 """Of a repository, a template and a version each: together with what the store adds they make one file name."""
@@ -102,7 +105,8 @@ def load_repository(location: str, repos: Path | None = None) -> Repository:
     """Read a repository.
 
     Args:
-        location: path of its file, its address (`http:`, `https:`, `file:`), or its name; in paths `~` and `$VAR` are replaced.
+        location: path of its file, its address (`http:`, `https:`, `file:`), or its name, which `name:` before it makes plain where
+            there could be such a file too; in paths `~` and `$VAR` are replaced.
         repos: folder where repositories are looked for by name, in `*.json` and `*.metadata` of it and below.
 
     Raises:
@@ -111,6 +115,8 @@ def load_repository(location: str, repos: Path | None = None) -> Repository:
     if is_web(location):
         with detached_task() as ctx:
             return _Reader(shown(location), read_text(ctx, location), location.rpartition("/")[0]).repository()
+    if location.startswith(BY_NAME):
+        return _named(location.removeprefix(BY_NAME), repos)
     path = _expanded(_without_scheme(location)).absolute()
     if repos is not None and _may_be_name(location) and not path.exists():
         return _named(location, repos)
@@ -140,10 +146,10 @@ def _may_be_name(location: str) -> bool:
     return not (_NAME_FORBIDDEN | set("~$")) & set(location) and not location.startswith(".")
 
 
-def _named(name: str, repos: Path) -> Repository:
+def _named(name: str, repos: Path | None) -> Repository:
     """Return the repository of that name below a folder; files that are no repositories are passed over."""
     known = []
-    for path in sorted(path for pattern in ("*.json", "*.metadata") for path in repos.rglob(pattern)):
+    for path in sorted(path for pattern in ("*.json", "*.metadata") for path in (repos.rglob(pattern) if repos else ())):
         try:
             found = _Reader.of(path).name()
         except TemplateError:
@@ -151,7 +157,7 @@ def _named(name: str, repos: Path) -> Repository:
         if found == name:
             return _Reader.of(path).repository()
         known.append(found)
-    error = missing(f"no repository '{name}' in '{repos}', and no file of that name here", name, known)
+    error = missing(f"no repository '{name}' in '{repos}'", name, known)
     raise TemplateMissing(error.message, hint="give the path or the address of a repository, or the folder with --template-repos DIR")
 
 

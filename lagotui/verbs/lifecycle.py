@@ -25,7 +25,7 @@ def init_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("paths", nargs="*", metavar="[WORKDIR] [VIRT_CONFIG]", help="where to make it (.lago), and the init file (LagoInitFile)")
     add("--template-repo-path", metavar="PATH", help="catalogue of templates: a file or a URL")
-    add("--template-repo-name", metavar="NAME", help="unused, for old scripts")
+    add("--template-repo-name", metavar="NAME", help="catalogue of that name among those of --template-repos")
     add("--template-store", metavar="DIR", help="where images of templates are kept")
     add("--template-repos", metavar="DIR", help="where catalogues are kept")
     add("--set-current", action="store_true", help="make it the environment that verbs work on")
@@ -108,6 +108,8 @@ def _take_settings(session: Session, arguments: Namespace) -> None:
     """Let those options of the verb that are settings win."""
     if arguments.template_repo_path:
         session.settings = replace(session.settings, template_repo_path=arguments.template_repo_path)
+    elif arguments.template_repo_name:
+        session.settings = replace(session.settings, template_repo_path=f"name:{arguments.template_repo_name}")
     if arguments.template_store:
         session.settings = replace(session.settings, template_store=Path(arguments.template_store).expanduser().absolute())
     if arguments.template_repos:

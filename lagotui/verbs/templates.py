@@ -55,6 +55,7 @@ def _places() -> ArgumentParser:
     """Return the options that every action has; those not given leave the settings as they are."""
     parser = ArgumentParser(add_help=False)
     parser.add_argument("--template-repo-path", metavar="REPO", help="repository of templates: a path, a URL, or a name")
+    parser.add_argument("--template-repo-name", metavar="NAME", help="repository of that name among those of --template-repos")
     parser.add_argument("--template-repos", metavar="DIR", help="where repositories are looked for by name")
     parser.add_argument("--template-store", metavar="DIR", help="where images of templates are kept")
     return parser
@@ -94,6 +95,8 @@ def _prune_arguments(parser: ArgumentParser) -> None:
 def _template(session: Session, arguments: Namespace) -> int:
     if arguments.template_repo_path:
         session.settings = replace(session.settings, template_repo_path=arguments.template_repo_path)
+    elif arguments.template_repo_name:
+        session.settings = replace(session.settings, template_repo_path=f"name:{arguments.template_repo_name}")
     if arguments.template_repos:
         session.settings = replace(session.settings, template_repos=Path(arguments.template_repos).expanduser().absolute())
     if arguments.template_store:
@@ -113,11 +116,7 @@ def _info(session: Session, arguments: Namespace) -> None:
 
 def _pull(session: Session, arguments: Namespace) -> None:
     name, version = _split(arguments.name)
-    path = session.follow(lambda engine: engine.images.pull(name, version))
-    template = path.name.split(":")[1]
-    if template != name:
-        session.voice.note(f"'{name}' is '{template}' here, the nearest that is published today")
-    session.show(str(path))
+    session.show(str(session.follow(lambda engine: engine.images.pull(name, version))))
 
 
 def _import(session: Session, arguments: Namespace) -> None:

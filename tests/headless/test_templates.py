@@ -197,3 +197,37 @@ def test_neither_a_file_nor_a_template_is_told_so(lago: Lago) -> None:
 def test_a_name_of_the_built_in_catalogue_that_is_taken_over_is_told(lago: Lago, image: Path) -> None:
     told = lago("template", "import", str(image), "--name", "debian-13").err
     assert "get this image from now on, not the one of the built-in catalogue" in told
+
+
+def machine_of(template: str) -> str:
+    disks = f"[{{name: root, type: template, template_name: {template}, dev: vda, format: qcow2}}]"
+    return f"domains: {{vm0: {{memory: 64, nics: [{{net: lan}}], disks: {disks}}}}}\nnets: {{lan: {{type: nat, management: true}}}}\n"
+
+
+def test_init_finds_a_repository_by_its_name(lago: Lago, image: Path) -> None:
+    lago("template", "publish", "mine", "repos/any", "--from", str(image), "--repo-name", "lab", "--cloud-init")
+    Path("lab").write_text("a file of that name is not the repository")
+    Path("LagoInitFile").write_text(machine_of("mine"))
+    outcome = lago("init", "--template-repo-name", "lab", "--template-repos", "repos", "--template-store", "here")
+    assert (outcome.code, Path("here/lab:mine:1").is_file()) == (0, True), outcome.err
+
+
+def test_a_path_comes_before_a_name(lago: Lago, image: Path) -> None:
+    lago("template", "publish", "mine", "repo", "--from", str(image))
+    options = ["--template-repo-path", "repo/repo.metadata", "--template-repo-name", "other"]
+    assert lago("template", "info", "mine", *options).code == 0
+
+
+def test_a_repository_that_nobody_has_by_that_name_is_told(lago: Lago, image: Path) -> None:
+    lago("template", "publish", "mine", "repos/any", "--from", str(image), "--repo-name", "lab")
+    outcome = lago("template", "list", "--template-repo-name", "lba", "--template-repos", "repos")
+    assert (outcome.code, "no repository 'lba'" in outcome.err, "did you mean 'lab'" in outcome.err) == (2, True, True)
+
+
+def test_the_story_of_an_init_says_what_stands_for_an_old_name(lago: Lago, image: Path) -> None:
+    lago("template", "publish", "new", "repo", "--from", str(image), "--cloud-init")
+    data = json.loads(Path("repo/repo.metadata").read_text())
+    Path("repo/repo.metadata").write_text(json.dumps({**data, "aliases": {"old-base": "new"}}))
+    Path("LagoInitFile").write_text(machine_of("old-base"))
+    outcome = lago("init", "--template-repo-path", "repo/repo.metadata")
+    assert (outcome.code, outcome.err.count("template 'old-base' is 'new' here, the nearest that is published today")) == (0, 1)
