@@ -9,6 +9,7 @@ from typing import Any
 
 from .diagnostics import Path
 from .facts import Facts, Processor
+from .kinds import SERVICE_PROVIDERS
 from .model import NAMED, TOP_KEYS, Names, Section, Status
 from .outline import Entry, Outline, Place, Spot, place_of, read_outline
 from .schema import key_schema
@@ -187,6 +188,8 @@ def _named(outline: Outline, path: Path, names: Names, facts: Facts) -> Iterator
             known = [(bridge, "bridge of this host") for bridge in facts.bridges or ()]
         case Names.PROVIDERS:
             known = [(provider, "vm-provider") for provider in facts.vm_providers or ()]
+        case Names.SERVICE_PROVIDERS:
+            known = [(provider, "manages services") for provider in SERVICE_PROVIDERS]
         case Names.NOTHING:
             return
     for name, detail in known:

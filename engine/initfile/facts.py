@@ -37,6 +37,8 @@ class Facts:
     processor: Callable[[], Processor | None] | None = None
     """Asks the host, so that only files are slowed down that name a model; None: it is not there to be asked."""
     vm_providers: tuple[str, ...] | None = None
+    plugged: Callable[[str], tuple[str, ...]] | None = None
+    """Names of the plugins of a kind (`vm`, `vm_provider`, `vm_service`); asked only where a file names what is none of ours."""
     bridges: tuple[str, ...] | None = None
     """Bridges of the host that nets can be on."""
     subnets: tuple[str, ...] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -100,7 +100,9 @@ def _some_texts(value: Any) -> Any:
 def _url(value: Any) -> Any:
     text = _text(value)
     if not is_address(text):
-        raise wrong("E104", "{key} must be a path or an address with a host in it, not " + quoted(text), "write it like http://server/image")
+        raise wrong(
+            "E104", "{key} must be a path or an address with a host in it, not " + quoted(text), "write it like http://server/image"
+        )
     if not is_web_or_path(text):
         scheme = text.partition("://")[0]
         raise wrong("E104", f"{{key}} must be a path or an address of {', '.join(SCHEMES)}, not of {quoted(scheme)}")
@@ -262,7 +264,7 @@ Build = Annotated[
 ]
 Cpu = Annotated[dict[str, Any], BeforeValidator(_cpu), WithJsonSchema({"type": ["object", "null"]})]
 Mapping = Annotated[dict[str, Any], BeforeValidator(_free), WithJsonSchema({"type": ["object", "null"]})]
-ServiceProvider = Literal["systemd", "sysvinit", "systemdcontainer"]
+SERVICE_PROVIDERS = ("systemd", "sysvinit", "systemdcontainer")
 
 
 def _whole(low: int, high: int) -> WithJsonSchema:

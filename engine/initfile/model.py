@@ -28,7 +28,6 @@ from .kinds import (
     Pattern,
     Port,
     Seconds,
-    ServiceProvider,
     Sha1,
     Sha256,
     Size,
@@ -60,6 +59,7 @@ class Names(StrEnum):
     VERSIONS = "template versions"
     CPU_MODELS = "cpu models"
     BRIDGES = "bridges"
+    SERVICE_PROVIDERS = "service providers"
     PROVIDERS = "vm providers"
 
 
@@ -85,8 +85,8 @@ def _key(
     return Field(default, alias=alias, description=description, json_schema_extra={"about": about})
 
 
-def _kept(description: str, default: Any = None, alias: str | None = None) -> Any:
-    return _key(description, default, alias=alias, status=Status.KEPT)
+def _kept(description: str, default: Any = None, alias: str | None = None, names: Names = Names.NOTHING) -> Any:
+    return _key(description, default, alias=alias, status=Status.KEPT, names=names)
 
 
 def _generated(description: str) -> Any:
@@ -238,7 +238,9 @@ class Domain(Section):
     kind: Literal["ova"] | None = _key("ova: the machine comes from the OVA archive at url.", None, alias="type")
     url: Url | None = _key("The OVA archive, an oVirt export: http, https, file, or a path.", None)
     artifacts: Texts = _kept("Paths in the guest that the verb collect fetches.", [])
-    service_provider: ServiceProvider | None = _kept("How services are managed in the guest; found out when it is not given.")
+    service_provider: Text | None = _kept(
+        "How services are managed in the guest; found out when it is not given.", names=Names.SERVICE_PROVIDERS
+    )
     service_class: Any = _key("Old form of service_provider.", None, status=Status.DEPRECATED, note="write service_provider")
     guest_agent: Text | None = _kept("Name of the guest agent's service; found out when it is not given.", alias="guest-agent")
     skip_export: Flag | None = _kept("Leave the machine out of exports.", alias="skip-export")

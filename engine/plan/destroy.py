@@ -10,6 +10,18 @@ from .running import stop_steps
 def plan_destroy(state: EnvState) -> Plan:
     """Stop what runs, give the subnets back, remove the prefix."""
     stops = stop_steps(state, tuple(state.machines), tuple(state.nets), ("Stop prefix",))
+    provided = [
+        Step(
+            f"unprovide-machine:{name}",
+            StepKind.UNPROVIDE_MACHINE,
+            name,
+            f"Remove VM {name} of '{machine.spec.vm_provider}'",
+            after=tuple(step.id for step in stops),
+            resource=Resource.HYPERVISOR,
+        )
+        for name, machine in state.machines.items()
+        if machine.spec.is_provided
+    ]
     release = Step(
         "release-subnets",
         StepKind.RELEASE_SUBNETS,
@@ -23,10 +35,10 @@ def plan_destroy(state: EnvState) -> Plan:
         state.name,
         "Remove prefix",
         args={"workdir": state.workdir},
-        after=(release.id,),
+        after=(release.id, *(step.id for step in provided)),
         resource=Resource.DISK,
     )
-    steps = (*stops, release, remove)
+    steps = (*stops, *provided, release, remove)
     return Plan("destroy", "Destroy prefix", state.ref.prefix, state.ref.uuid, state.host, steps, Recovery.FINISH, losses(state))
 
 

@@ -38,6 +38,8 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
             after=tuple(step.id for step in steps),
         )
     )
+    provided = [provide(machine, ("save-env",)) for machine in machines.values() if machine.is_provided]
+    steps += provided
     steps.append(
         Step(
             "finish-prefix",
@@ -45,11 +47,24 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
             facts.name,
             "Mark prefix as initialized",
             args={"workdir": facts.workdir, "set_current": facts.set_current},
-            after=("save-env",),
+            after=("save-env", *(step.id for step in provided)),
         )
     )
     notes = (*_unknown_archives(spec, facts), *left_alone(told))
     return Plan("init", "Initialize and populate prefix", facts.prefix, facts.uuid, facts.host, tuple(steps), notes=notes)
+
+
+def provide(machine: MachineSpec, after: tuple[str, ...]) -> Step:
+    """Return the step with which the plugin that runs a machine makes it."""
+    return Step(
+        f"provide-machine:{machine.name}",
+        StepKind.PROVIDE_MACHINE,
+        machine.name,
+        f"Make VM {machine.name} with '{machine.vm_provider}'",
+        after=after,
+        resource=Resource.HYPERVISOR,
+        inverse=Inverse(StepKind.UNPROVIDE_MACHINE),
+    )
 
 
 def _unknown_archives(spec: EnvSpec, facts: InitFacts) -> Iterator[str]:

@@ -27,6 +27,8 @@ class StepKind(StrEnum):
     BUILD = "build"
     SAVE_ENV = "save-env"
     KEEP_INIT_FILE = "keep-init-file"
+    PROVIDE_MACHINE = "provide-machine"
+    UNPROVIDE_MACHINE = "unprovide-machine"
     FINISH_PREFIX = "finish-prefix"
     START_NET = "start-net"
     START_MACHINE = "start-machine"

@@ -237,6 +237,7 @@ class _Revert:
 
     def __init__(self, state: EnvState, machine: MachineState, name: str) -> None:
         self.spec = machine.spec
+        self._name = name
         self.group = (f"Reverting {machine.spec.name} to snapshot {name}",)
         self._was_up = machine.status.is_up
         note = machine.spec.history.note(name)
@@ -268,7 +269,7 @@ class _Revert:
             StepKind.MAKE_OVERLAYS,
             name,
             f"Put back the disks of {name}",
-            args={"disks": self._overlays},
+            args={"disks": self._overlays, "snapshot": self._name},
             after=after,
             resource=Resource.DISK,
             group=self.group,

@@ -23,6 +23,7 @@ _KEYS = words(
 ) | {HISTORY_KEY}
 
 
+LOCAL_PROVIDER = "local-libvirt"
 EXTERNAL_PROVIDER = "ssh"
 """`vm-provider` of machines that exist already and are only reached by ssh."""
 SSH_PORT = 22
@@ -143,7 +144,7 @@ class MachineSpec:
     boot_time_s: int = DEFAULT_BOOT_TIME_S
     """Overall time that ssh may take to answer."""
     vm_type: str = "default"
-    vm_provider: str = "local-libvirt"
+    vm_provider: str = LOCAL_PROVIDER
     ssh: SshAccess | None = None
     """Of machines that exist already."""
     ova_url: str | None = None
@@ -162,6 +163,11 @@ class MachineSpec:
         if self.ssh is not None:
             return self.ssh.address
         return next((nic.ip for nic in self.nics if nic.net == self.mgmt_net and nic.ip), None)
+
+    @property
+    def is_provided(self) -> bool:
+        """Whether a plugin runs it."""
+        return self.vm_provider not in (LOCAL_PROVIDER, EXTERNAL_PROVIDER)
 
     @property
     def is_external(self) -> bool:
@@ -230,7 +236,7 @@ class MachineSpec:
             bootstrap_asked=data.get("bootstrap") is True,
             boot_time_s=int(data.get("boot_time_sec", DEFAULT_BOOT_TIME_S)),
             vm_type=data.get("vm-type", "default"),
-            vm_provider=data.get("vm-provider", "local-libvirt"),
+            vm_provider=data.get("vm-provider", LOCAL_PROVIDER),
             ssh=SshAccess.from_json(data["ssh"]) if data.get("ssh") else None,
             ova_url=data.get("url") if data.get("type") == "ova" else None,
             mgmt_net=data.get("mgmt_net", ""),

@@ -17,7 +17,7 @@ from ..config import Settings
 from ..errors import HostError, LeaseError, TemplateError
 from ..initfile import Diagnostic, Loaded, load_init_file
 from ..initfile.facts import Facts, Processor
-from ..spec import EXTERNAL_PROVIDER
+from ..spec import EXTERNAL_PROVIDER, LOCAL_PROVIDER
 from ..state.leases import LeaseStore
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CPU_MAP = Path("/usr/share/libvirt/cpu_map/index.xml")
 """Lists the CPU models that libvirt knows, one file a model."""
 SYSTEM_SOCKET = Path("/run/libvirt/libvirt-sock")
 MEMORY, ROUTES, INTERFACES = Path("/proc/meminfo"), Path("/proc/net/route"), Path("/sys/class/net")
-PROVIDERS = ("local-libvirt", EXTERNAL_PROVIDER)
+PROVIDERS = (LOCAL_PROVIDER, EXTERNAL_PROVIDER)
 
 _HERE = ("auto", "private", "system", "qemu:///system")
 """Settings of `libvirt_url` with which machines run on this machine."""
@@ -70,6 +70,7 @@ def local_facts(settings: Settings, catalogue: Catalogue | None = None, hosts: H
         cpu_models=_cpu_models() if here else None,
         processor=cache(lambda: _processor(settings, hosts)) if here else None,
         vm_providers=PROVIDERS,
+        plugged=_plugins,
         bridges=bridges if on_system else () if here else None,
         subnets=_subnets(frozenset(bridges)) if on_system else None,
         leases=_leases(settings),
@@ -77,6 +78,12 @@ def local_facts(settings: Settings, catalogue: Catalogue | None = None, hosts: H
         cores=len(os.sched_getaffinity(0)) if here else None,
         disk_bytes=_free_disk(settings.workdir_path or Path.cwd()) if here else None,
     )
+
+
+def _plugins(kind: str) -> tuple[str, ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(sorted(entry_points(group=f"lagotui.plugins.{kind}").names))
 
 
 def _variables(settings: Settings) -> Mapping[str, str]:

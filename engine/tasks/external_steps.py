@@ -8,6 +8,7 @@ from ..context import TaskContext
 from ..errors import MachineStateError, PrefixDamaged, UnknownMachine
 from ..plan.model import Plan, StepKind
 from ..spec import Json, MachineSpec
+from . import provided_steps
 from .scope import RunScope
 
 Handler = Callable[[TaskContext, RunScope, str, Mapping[str, Json]], None]
@@ -47,12 +48,24 @@ IMPOSSIBLE = frozenset(
 
 
 def instead(scope: RunScope, kind: StepKind, subject: str) -> Handler | None:
-    """Return what is done in place of a step, when it is about a machine that exists without us."""
-    return INSTEAD[kind] if kind in INSTEAD and _is_external(scope, subject) else None
+    """Return what is done in place of a step, when it is about a machine that exists without us, or that a plugin provides."""
+    if kind not in INSTEAD and kind not in provided_steps.INSTEAD:
+        return None
+    machine = _machine(scope, subject)
+    if machine is None:
+        return None
+    if machine.is_provided:
+        return provided_steps.INSTEAD.get(kind)
+    return INSTEAD.get(kind) if machine.is_external else None
 
 
 def require_possible(plan: Plan, scope: RunScope) -> None:
-    """Raises: MachineStateError: the plan asks a machine that exists without us for what it cannot do. Nothing is changed."""
+    """Raises: MachineStateError: the plan asks a machine for what it, or its plugin, cannot do. Nothing is changed."""
+    provided = dict.fromkeys(step.subject for step in plan.steps if step.kind in provided_steps.IMPOSSIBLE)
+    for name in provided:
+        machine = _machine(scope, name)
+        if machine is not None and machine.is_provided:
+            raise MachineStateError(f"machine '{name}': its provider '{machine.vm_provider}' keeps no memory of machines")
     asked = dict.fromkeys(step.subject for step in plan.steps if step.kind in IMPOSSIBLE)
     external = [name for name in asked if _is_external(scope, name)]
     if external:
@@ -67,7 +80,12 @@ def external_machines(machines: Mapping[str, MachineSpec]) -> list[MachineSpec]:
 
 
 def _is_external(scope: RunScope, name: str) -> bool:
+    machine = _machine(scope, name)
+    return machine is not None and machine.is_external
+
+
+def _machine(scope: RunScope, name: str) -> MachineSpec | None:
     try:
-        return scope.open_prefix().machine(name).is_external
+        return scope.open_prefix().machine(name)
     except (PrefixDamaged, UnknownMachine):  # half made, or damaged: what its host knows is ours
-        return False
+        return None

@@ -114,6 +114,10 @@ def read_state(prefix: Prefix, peek: PeekProvider, default_host: str, *, pending
         from ..providers.external.reaching import states
 
         up.update(states(external))
+    if provided := [machine for machine in spec.machines.values() if machine.is_provided]:
+        from .provided_steps import states as states_of_plugins
+
+        up.update(states_of_plugins(provided, prefix.path))
     return EnvState(
         ref=prefix.ref,
         name=prefix.name,

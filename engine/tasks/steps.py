@@ -17,6 +17,7 @@ from . import (
     init_steps,
     layer_steps,
     power_steps,
+    provided_steps,
     running_steps,
     snapshot_steps,
 )
@@ -43,6 +44,8 @@ HANDLERS: Mapping[StepKind, Handler] = {
     StepKind.BUILD: bootstrap_steps.build_disk,
     StepKind.SAVE_ENV: init_steps.save_env,
     StepKind.KEEP_INIT_FILE: apply_steps.keep_init_file,
+    StepKind.PROVIDE_MACHINE: provided_steps.make,
+    StepKind.UNPROVIDE_MACHINE: provided_steps.unmake,
     StepKind.FINISH_PREFIX: init_steps.finish_prefix,
     StepKind.START_NET: running_steps.start_net,
     StepKind.START_MACHINE: running_steps.start_machine,

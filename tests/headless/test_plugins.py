@@ -133,3 +133,69 @@ def test_the_docstring_is_the_help_of_a_verb_without_one() -> None:
 
 def test_plugin_errors_are_errors_of_users() -> None:
     assert issubclass(plugins.NoSuchPluginError, EngineError)
+
+
+PAPER = """
+domains:
+  vm0: {memory: 64, vm-provider: paper, nics: [{net: lan}]}
+  vm1: {memory: 64, nics: [{net: lan}]}
+nets:
+  lan: {type: nat, management: true, gw: 192.168.210.1}
+"""
+
+
+def states(lago: Lago) -> dict[str, str]:
+    return {name: vm["status"] for name, vm in json.loads(lago("-f", "json", "status").out)["Prefix"]["VMs"].items()}
+
+
+@pytest.mark.usefixtures("example")
+def test_machines_of_a_plugins_provider_run_beside_others(lago: Lago) -> None:
+    Path("LagoInitFile").write_text(PAPER)
+    assert lago("init").code == 0
+    assert Path(".lago/default/paper-vm0").read_text() == "down"
+    assert "written down" in lago("-l", "debug", "start").err or states(lago) == {"vm0": "running", "vm1": "running"}
+    assert states(lago) == {"vm0": "running", "vm1": "running"}
+    assert [name for _, name in lago.host.machines] == ["vm1"]
+    assert lago("stop").code == 0
+    assert states(lago) == {"vm0": "down", "vm1": "down"}
+
+
+def test_an_environment_goes_without_the_plugin_that_ran_a_machine(lago: Lago, example_folder: Path) -> None:
+    Path("LagoInitFile").write_text(PAPER)
+    with pytest.MonkeyPatch.context() as installed:
+        installed.syspath_prepend(str(example_folder))
+        assert lago("init").code == 0
+    assert states(lago) == {"vm0": "failed to get state", "vm1": "down"}
+    assert lago("destroy", "-y").code == 0
+    assert not Path(".lago").exists()
+
+
+@pytest.mark.usefixtures("example")
+def test_a_plugins_machine_goes_back_to_a_snapshot(lago: Lago) -> None:
+    Path("LagoInitFile").write_text(PAPER)
+    lago("init")
+    lago("start", "vm0")
+    assert lago("snapshot", "clean", "vm0").code == 0
+    lago("stop", "vm0")
+    assert lago("revert", "clean", "vm0").code == 0
+    assert states(lago)["vm0"] == "running"
+
+
+@pytest.mark.usefixtures("example")
+def test_a_plugins_machine_has_no_memory_to_keep(lago: Lago) -> None:
+    Path("LagoInitFile").write_text(PAPER)
+    lago("init")
+    lago("start")
+    outcome = lago("snapshot", "--memory", "clean")
+    assert (outcome.code, "its provider 'paper' keeps no memory" in outcome.err) == (2, True)
+    assert states(lago) == {"vm0": "running", "vm1": "running"}
+
+
+@pytest.mark.usefixtures("example")
+@pytest.mark.parametrize("line", ["vm-provider: papre", "vm-type: databse", "service_provider: runti"])
+def test_names_that_no_plugin_has_are_placed_with_the_nearest(lago: Lago, line: str) -> None:
+    Path("LagoInitFile").write_text(INIT_FILE.replace("    memory: 64\n", f"    memory: 64\n    {line}\n"))
+    outcome = lago("check")
+    assert outcome.code == 2
+    assert f"LagoInitFile:5:{6 + len(line.split(':')[0]) + 1}: error E221" in outcome.out
+    assert "did you mean" in outcome.out

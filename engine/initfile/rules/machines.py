@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..diagnostics import Diagnostic, Path, quoted
+from ..kinds import SERVICE_PROVIDERS
 from ..model import Domain, Nic
 from ..validate import nearest
 from ..values import UnsetVariable, expand_url, file_of, is_dns_name, is_good_name, octets
 from .nets import NAME_HINT, subnet_of
 from .scope import Scope
 
+DEFAULT_TYPE = "default"
 LATER_PROVIDERS = ("lxd",)
 """Providers that come with a later version."""
 SCRIPTS, OLD_SCRIPTS = "deploy-scripts", "ovirt-scripts"
@@ -183,11 +185,14 @@ def _cpu_elements(scope: Scope, path: Path, element: Mapping[str, Any]) -> Itera
 
 
 def _provider(scope: Scope, path: Path, domain: Domain) -> Iterator[Diagnostic]:
-    if domain.vm_type != "default":
-        message = f"the vm-type {quoted(domain.vm_type)} has no effect yet: the machine is of the default type"
-        yield scope.report("W102", (*path, "vm-type"), message, "leave it out, or write default")
+    yield from _plugged(scope, (*path, "vm-type"), "vm", (DEFAULT_TYPE,), domain.vm_type)
+    if domain.service_provider is not None:
+        yield from _plugged(scope, (*path, "service_provider"), "vm_service", SERVICE_PROVIDERS, domain.service_provider)
     known, wanted = scope.facts.vm_providers, domain.vm_provider
     if known is None or wanted in known:
+        return
+    known = (*known, *(scope.facts.plugged("vm_provider") if scope.facts.plugged is not None else ()))
+    if wanted in known:
         return
     if wanted in LATER_PROVIDERS:
         message = f"the vm-provider {quoted(wanted)} is not supported yet"
@@ -195,6 +200,16 @@ def _provider(scope: Scope, path: Path, domain: Domain) -> Iterator[Diagnostic]:
     else:
         message = f"there is no vm-provider {quoted(wanted)}"
         yield scope.report("E221", (*path, "vm-provider"), message, nearest(wanted, known, "vm-providers"))
+
+
+def _plugged(scope: Scope, path: Path, kind: str, ours: tuple[str, ...], wanted: str) -> Iterator[Diagnostic]:
+    """Look whether a name is one of ours, or of a plugin's."""
+    if wanted in ours or scope.facts.plugged is None:
+        return
+    known = (*ours, *scope.facts.plugged(kind))
+    if wanted not in known:
+        key = str(path[-1])
+        yield scope.report("E221", path, f"there is no {key} {quoted(wanted)}", nearest(wanted, known, f"{key}s"))
 
 
 def _origin(scope: Scope, path: Path, name: str, domain: Domain) -> Iterator[Diagnostic]:
