@@ -120,7 +120,7 @@ def stop_steps(state: EnvState, machines: Collection[str], nets: Collection[str]
             f"stop-machine:{name}",
             StepKind.STOP_MACHINE,
             name,
-            f"Destroying VM {name}",
+            f"Leave VM {name} as it is" if state.machines[name].spec.is_external else f"Destroying VM {name}",
             resource=Resource.HYPERVISOR,
             group=(*above, "Stop vms"),
         )

@@ -39,6 +39,10 @@ class Guest:
 
     @property
     def status(self) -> MachineStatus:
+        if self.spec.is_external:
+            from ..providers.external.reaching import states
+
+            return states([self.spec])[self.spec.name]
         provider = self.kit.peek(self.env)
         return provider.machine_states(self.env.ref).get(self.spec.name, MachineStatus.DOWN) if provider else MachineStatus.DOWN
 

@@ -37,7 +37,7 @@ nets:
 @pytest.fixture(scope="module")
 def sshd(make_sshd: Callable[[], Sshd]) -> Iterator[Sshd]:
     server = make_sshd()
-    with server.running():
+    with server.running(sftp=True):
         yield server
 
 
@@ -95,6 +95,23 @@ def test_a_start_that_waits_in_vain_says_what_to_do(user: Lago, sshd: Sshd, unus
     assert user("init").code == 0
     outcome = user("start")
     assert outcome.code == 2 and "did not answer ssh within 1 s" in outcome.err and "switch it on" in outcome.err
+
+
+def test_files_go_there_and_come_back(alone: Lago, tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("some words\n")
+    there, back = tmp_path / "there", tmp_path / "back"
+    outcomes = [alone("copy-to-vm", "there", str(tmp_path / "words"), str(there)), alone("copy-from-vm", "there", str(there), str(back))]
+    assert [(each.code, each.err) for each in outcomes if each.code] == []
+    assert back.read_text() == "some words\n"
+
+
+def test_its_deploy_scripts_are_run(user: Lago, sshd: Sshd, tmp_path: Path) -> None:
+    Path("deploy.sh").write_text(f"touch {tmp_path}/deployed\n")
+    scripts = "    metadata: {deploy-scripts: [deploy.sh]}\n"
+    Path("LagoInitFile").write_text(external(sshd.port, sshd.folder / "id_rsa") + scripts)
+    assert user("up").code == 0
+    outcome = user("deploy")
+    assert (tmp_path / "deployed").exists(), outcome.err
 
 
 def test_its_host_key_is_recorded_on_first_contact(alone: Lago, sshd: Sshd) -> None:

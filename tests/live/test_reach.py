@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import socket
 import subprocess
 import threading
@@ -131,6 +132,17 @@ def test_scp_copies_both_ways(somebody: Person, ssh_conf: Path) -> None:
 def test_ssh_refuses_a_machine_with_another_host_key(somebody: Person, ssh_conf: Path) -> None:
     (somebody.home / "other.conf").write_text(ssh_conf.read_text().replace("HostKeyAlias open", "HostKeyAlias shut"))
     assert as_person(somebody, "ssh", "-F", "other.conf", "open", "true").returncode == 255
+
+
+def test_a_port_of_this_machine_leads_to_a_machine_until_ctrl_c(somebody: Person) -> None:
+    with somebody.popen("--run", "-f", "json", "forward", "open", "0:22") as process:
+        assert process.stdout is not None
+        said = "".join(iter(process.stdout.readline, "}\n")) + "}"
+        address, port = next(iter(json.loads(said))).split(":")
+        with socket.create_connection((address, int(port)), timeout=LIMIT_S) as connection:
+            assert connection.recv(4) == b"SSH-"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT_S) == 0
 
 
 def test_ansibles_arguments_lead_to_the_machine(somebody: Person) -> None:
