@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 
-from ..spec import DiskSpec, DiskType, Json, MachineSpec
+from ..spec import DiskSpec, DiskType, Json, MachineSpec, stable_mac
 from .disks import ISO, LAYERED
 from .model import Resource, Step, StepKind
 
@@ -58,12 +58,13 @@ def left_alone(machines: Iterable[MachineSpec]) -> Iterator[str]:
             )
 
 
-def bootstrap_steps(machines: Iterable[MachineSpec], making: Iterable[Step]) -> list[Step]:
+def bootstrap_steps(machines: Iterable[MachineSpec], making: Iterable[Step], uuid: str) -> list[Step]:
     """Return what tells machines from outside; the part that several share is done once for each image.
 
     Args:
         machines: that need it, their disks placed.
         making: the steps that make the disks of all machines.
+        uuid: of the prefix.
     """
     made = {step.id: step for step in making}
     prepared: dict[str, tuple[Json, Step]] = {}
@@ -74,7 +75,7 @@ def bootstrap_steps(machines: Iterable[MachineSpec], making: Iterable[Step]) -> 
         disk = machine.disks[0]
         make = made.get(f"make-disk:{machine.name}:{disk.name}")
         overlaid = make is not None and not make.args["copy"]
-        told = _told(machine, disk, make.args["source"] if make is not None and overlaid else disk.path)
+        told = _told(machine, disk, make.args["source"] if make is not None and overlaid else disk.path, uuid)
         needed = ("make-keys", make.id) if make is not None else ("make-keys",)
         if make is None or not overlaid:
             alone.append(_bootstrap(f"bootstrap:{machine.name}", [told], needed))
@@ -112,12 +113,12 @@ def _is_about(step: Step, machine: str) -> bool:
     return any(each["name"] == machine for each in step.args["machines"])
 
 
-def _told(machine: MachineSpec, disk: DiskSpec, source: str | None) -> dict[str, Json]:
+def _told(machine: MachineSpec, disk: DiskSpec, source: str | None, uuid: str) -> dict[str, Json]:
     """Return what the step must know of a machine."""
     return {
         "name": machine.name,
         "distro": machine.distro,
-        "macs": [nic.mac for nic in machine.nics if nic.mac],
+        "macs": [nic.mac or stable_mac(uuid, machine.name, index) for index, nic in enumerate(machine.nics)],
         "ssh_user": machine.ssh_user,
         "host_key": takes_host_key(machine),
         "disk": disk.path,

@@ -26,7 +26,7 @@ def plan_init(spec: EnvSpec, facts: InitFacts) -> Plan:
     making = disks.steps()
     steps = [_make_prefix(facts), *_claim_subnets(spec), _make_keys(placed, told), *scripts.steps(), *making]
     steps += [make_seed(machine, spec.nets) for machine in told if needs_seed(machine)]
-    steps += bootstrap_steps([machine for machine in told if needs_appliance(machine)], making)
+    steps += bootstrap_steps([machine for machine in told if needs_appliance(machine)], making, facts.uuid)
     steps += build_steps(machines.values(), steps) if facts.build else []
     steps.append(
         Step(
