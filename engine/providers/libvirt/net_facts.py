@@ -69,6 +69,15 @@ def settle_ipv6(nets: Mapping[str, NetSpec], accepted: bool) -> dict[str, NetSpe
     return {name: replace(net, ipv6=net.type is NetType.NAT and (accepted if net.ipv6 is None else net.ipv6)) for name, net in nets.items()}
 
 
+def insisting(nets: Mapping[str, NetSpec]) -> frozenset[str]:
+    """Return the nets that ask for IPv6. Only their machines are in the DNS with IPv6 addresses.
+
+    Most guests take another address than the one that is reserved for them: the reservation is for DHCPv6 clients whose identifier is
+    their MAC. On nets that have IPv6 just because the host can, a name that leads nowhere would only be in the way.
+    """
+    return frozenset(name for name, net in nets.items() if net.ipv6)
+
+
 def is_about_ipv6(error: HostRefused) -> bool:
     """Whether a refusal of libvirt's may be gone when the net has no IPv6."""
     return any(sign in error.message.lower() for sign in ("ipv6", "ip6tables", "accept_ra"))

@@ -10,7 +10,7 @@ from lxml import etree
 
 from ...spec import EnvRef, NetSpec
 from .metadata import network_uuid
-from .net_facts import settle_ipv6
+from .net_facts import insisting, settle_ipv6
 from .refusals import is_code, refused
 from .xml_net import network_xml
 
@@ -43,7 +43,8 @@ def update_net(conn: libvirt.virConnect, env: EnvRef, net: NetSpec, nets: Mappin
         raise refused(f"cannot look for net '{net.name}'", error) from error
     live = etree.fromstring(network.XMLDesc().encode())
     settled = settle_ipv6({**nets, net.name: net}, any(ip.get("family") == "ipv6" for ip in live.findall("ip")))
-    edits = list(edits_between(live, etree.fromstring(network_xml(env, settled[net.name], settled).encode())))
+    wanted = network_xml(env, settled[net.name], settled, named_in_ipv6=insisting({**nets, net.name: net}))
+    edits = list(edits_between(live, etree.fromstring(wanted.encode())))
     for edit in edits:
         try:
             network.update(edit.command, edit.section, edit.parent, edit.xml, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE)

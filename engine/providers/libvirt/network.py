@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import libvirt
 
@@ -12,8 +12,10 @@ from .refusals import foreign, is_code, refused
 from .xml_net import bridge_name, network_xml
 
 
-def start_net(conn: libvirt.virConnect, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> bool:
-    """Start a net; returns false when it was up already.
+def start_net(
+    conn: libvirt.virConnect, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec], *, named_in_ipv6: Collection[str] | None = None
+) -> bool:
+    """Start a net; returns false when it was up already. The arguments are those of `network_xml`.
 
     Raises:
         HostRefused: the host cannot make it, or somebody else's network has its name.
@@ -21,7 +23,7 @@ def start_net(conn: libvirt.virConnect, env: EnvRef, net: NetSpec, nets: Mapping
     found = _find(conn, env, net.name)
     if found is not None and found.isActive():
         return False
-    xml = network_xml(env, net, nets)
+    xml = network_xml(env, net, nets, named_in_ipv6=named_in_ipv6)
     try:
         conn.networkCreateXML(xml)
     except libvirt.libvirtError as error:

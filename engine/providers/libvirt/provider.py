@@ -105,7 +105,9 @@ class LibvirtProvider(LibvirtSnapshots):
         if self._ipv6_refusal and net.ipv6 is None and net.type is NetType.NAT:
             ctx.log(f"net '{net.name}' has no IPv6: {self._ipv6_refusal}")
         settled = net_facts.settle_ipv6({**nets, net.name: net}, not self._ipv6_refusal)
-        if not self._session.connect(ctx).call(lambda conn: network.start_net(conn, env, settled[net.name], settled)):
+        named = net_facts.insisting({**nets, net.name: net})
+        connection = self._session.connect(ctx)
+        if not connection.call(lambda conn: network.start_net(conn, env, settled[net.name], settled, named_in_ipv6=named)):
             ctx.log(f"net '{net.name}' is up already")
 
     def update_net(self, ctx: TaskContext, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:

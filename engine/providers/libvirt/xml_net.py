@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha1
 
 from lxml import etree
@@ -21,13 +21,14 @@ def bridge_name(env: EnvRef, net: str) -> str:
     return f"lt{sha1(f'{env.uuid}/{net}'.encode()).hexdigest()[:12]}"
 
 
-def network_xml(env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> str:
+def network_xml(env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec], *, named_in_ipv6: Collection[str] | None = None) -> str:
     """Return what `networkCreateXML` takes.
 
     Args:
         env: whose net it is.
         net: has IPv6 only where its `ipv6` is true.
         nets: all nets of the environment, settled alike.
+        named_in_ipv6: nets whose machines are in the DNS with their IPv6 addresses too; None: all that have IPv6.
 
     Raises:
         HostRefused: the net has no subnet yet.
@@ -37,7 +38,8 @@ def network_xml(env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> str:
     _text(root, "uuid", network_uuid(env, net.name))
     root.append(metadata_element(env, net.name))
     if net.type is NetType.NAT:
-        _fill_nat(root, env, net, nets)
+        named = {name for name, each in nets.items() if each.ipv6 and (named_in_ipv6 is None or name in named_in_ipv6)}
+        _fill_nat(root, env, net, nets, named)
     elif net.bridge is not None:
         etree.SubElement(root, "forward", mode="bridge")
         etree.SubElement(root, "bridge", name=net.bridge)
@@ -48,13 +50,13 @@ def network_xml(env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> str:
     return etree.tostring(root, pretty_print=True, encoding="unicode")
 
 
-def _fill_nat(root: etree._Element, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+def _fill_nat(root: etree._Element, env: EnvRef, net: NetSpec, nets: Mapping[str, NetSpec], named: Collection[str]) -> None:
     if net.gw is None:
         raise HostRefused(f"net '{net.name}' has no subnet", hint="make the environment anew: lagotui --run destroy, then init")
     if not net.isolated:
         _forward(root)
     _own_bridge(root, env, net)
-    _names(root, net, nets)
+    _names(root, net, nets, named)
     _addresses(root, net, net.gw)
     if net.ipv6:
         _ipv6_addresses(root, net, net.gw)
@@ -73,7 +75,7 @@ def _own_bridge(root: etree._Element, env: EnvRef, net: NetSpec) -> None:
         etree.SubElement(root, "mtu", size=str(net.mtu))
 
 
-def _names(root: etree._Element, net: NetSpec, nets: Mapping[str, NetSpec]) -> None:
+def _names(root: etree._Element, net: NetSpec, nets: Mapping[str, NetSpec], named: Collection[str]) -> None:
     if not net.management:
         etree.SubElement(root, "dns", enable="no")
         return
@@ -84,7 +86,7 @@ def _names(root: etree._Element, net: NetSpec, nets: Mapping[str, NetSpec]) -> N
         records.update(each.mapping)
     _add_records(dns, records, str)
     for each in nets.values():
-        if each.ipv6 and each.gw:
+        if each.name in named and each.gw:
             _add_records(dns, {name: ip for name, ip in each.mapping.items() if records[name] == ip}, each.ipv6_of)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import HostRefused
 from engine.providers.libvirt.hosts import HostKind
-from engine.providers.libvirt.net_facts import advertised, check_bridge, host_bridges, ipv6_refusal, settle_ipv6
+from engine.providers.libvirt.net_facts import advertised, check_bridge, host_bridges, insisting, ipv6_refusal, settle_ipv6
 from engine.spec import NetSpec, NetType
 
 ZEROS, ROUTER = "0" * 32, "fd000000000000000000000000000001"
@@ -32,6 +32,11 @@ def refusal(conf: Path, routes: str, kind: HostKind = HostKind.SYSTEM) -> str:
 
 PREFIX = f"{ROUTER} 40 {ZEROS} 00 {ZEROS} 00000100 00000001 00000000 004c0001     eth1\n"
 """The route to a prefix that it advertised as well."""
+
+
+def test_only_nets_that_ask_for_ipv6_have_names_for_it() -> None:
+    nets = {"asks": NetSpec("asks", ipv6=True), "follows": NetSpec("follows"), "never": NetSpec("never", ipv6=False)}
+    assert insisting(nets) == {"asks"}
 
 
 def test_only_routes_of_routers_count() -> None:

@@ -124,6 +124,13 @@ def test_dns_has_ipv6_addresses_of_our_machines_only(env: EnvRef, nets: dict[str
     }
 
 
+def test_dns_has_no_ipv6_addresses_of_nets_that_only_follow_the_host(env: EnvRef, nets: dict[str, NetSpec]) -> None:
+    net = replace(nets["lago"], ipv6=True)
+    root = etree.fromstring(network_xml(env, net, {**nets, "lago": net}, named_in_ipv6=()))
+    assert not [host for host in root.findall("dns/host") if ":" in host.get("ip")]
+    assert root.find("ip[@family='ipv6']/dhcp/host") is not None
+
+
 def test_net_without_dhcp_key_reserves_ipv6_addresses_too(env: EnvRef, nets: dict[str, NetSpec]) -> None:
     assert {each.tag for each in six(env, nets, dhcp=None).find("ip[@family='ipv6']/dhcp")} == {"host"}
 
