@@ -42,7 +42,8 @@ def ctx() -> Iterator[TaskContext]:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> WorldPaths:
-    return world_paths(tmp_path)
+    """A world whose sockets are in its own folder, however long the path of the test's is: no daemon makes any."""
+    return WorldPaths(tmp_path / "world", tmp_path / "world" / "run", tmp_path)
 
 
 def start_without_namespaces(ctx: TaskContext, paths: WorldPaths, facts: WorldFacts = FINE) -> None:
@@ -80,7 +81,7 @@ def test_looking_for_a_world_makes_nothing(paths: WorldPaths, tmp_path: Path) ->
 
 def test_a_short_folder_that_is_a_link_is_refused(ctx: TaskContext, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    paths = WorldPaths(tmp_path / "folder", tmp_path / "run")
+    paths = WorldPaths(tmp_path / "folder", tmp_path / "run", tmp_path)
     paths.run.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(WorldUnavailable, match="is not a folder of yours"):
         start_without_namespaces(ctx, paths)
