@@ -104,7 +104,9 @@ def site(provider: LibvirtProvider, task: TaskContext, live_folder: Path, store:
     used = provider.used_subnets()
     one, two = [octet for octet in range(200, 255) if f"192.168.{octet}.0/24" not in used][:2]
     ips = {"vm0": f"192.168.{one}.2", "vm1": f"192.168.{one}.3"}
-    lago = NetSpec("lago", gw=f"192.168.{one}.1", dhcp=DhcpRange(100, 200), management=True, dns_domain_name="lago.local", mapping=ips, ipv6=True)
+    lago = NetSpec(
+        "lago", gw=f"192.168.{one}.1", dhcp=DhcpRange(100, 200), management=True, dns_domain_name="lago.local", mapping=ips, ipv6=True
+    )
     others = {f"vm0-eth{number}": f"192.168.{two}.{number}" for number in (2, 3)}
     other = NetSpec("storage-net-one", gw=f"192.168.{two}.1", dhcp=DhcpRange(100, 200), mtu=1400, mapping=others)
     wire = NetSpec("wire", NetType.BRIDGE, mtu=1400)
