@@ -26,7 +26,7 @@ SIDECARS = (".sha256", ".hash")
 PIECES_AHEAD = 4
 """Pieces that may wait for a digest while the next ones are read and written."""
 
-_BSD_LINE = re.compile(r"(?:SHA1|SHA256|SHA512)\s*\((?P<name>[^()]+)\)\s*=\s*(?P<digest>[0-9A-Fa-f]+)\s*")
+_BSD_LINE = re.compile(r"(?:SHA1|SHA(?:2-)?(?:256|512))\s*\((?P<name>[^()]+)\)\s*=\s*(?P<digest>[0-9A-Fa-f]+)\s*")
 _GNU_LINE = re.compile(r"(?P<digest>[0-9A-Fa-f]{40,})\s+\*?(?P<name>\S.*?)\s*")
 
 

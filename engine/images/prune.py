@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..context import TaskContext
 from ..errors import PrefixDamaged, TemplateError
+from ..plan.apply import ASIDE
 from ..state import known
 from ..state.home import data_home, state_home
 from ..state.prefix import Prefix
@@ -20,6 +23,10 @@ _QCOW2_MAGIC = b"QFI\xfb"
 _QCOW2_NAME_BYTES = 1023
 """Longest name of a backing file. (QEMU, docs/interop/qcow2.rst)"""
 _STAT_BLOCK_BYTES = 512
+_OFD_GETLK = 36
+"""F_OFD_GETLK of linux/fcntl.h; QEMU holds such locks on every image that a machine stands on. (fcntl(2))"""
+_FLOCK = struct.Struct("hhqqi4x")
+"""struct flock of 64-bit Linux."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,8 @@ def _in_use(image: Path) -> str:
 
     Looked up anew for each image, shortly before it goes: environments come into being meanwhile.
     """
+    if _is_open_by_a_machine(image):
+        return "a machine that is running stands on it"
     if (run := _run_with(image)) is not None:
         return f"a run that has not ended names it ('{run}')"
     uses = _uses()
@@ -149,12 +158,12 @@ def _is_there(prefix: Path) -> bool:
 
 
 def _images_of(prefix: Prefix) -> Iterator[Path]:
-    """Yield every disk of an environment, in use or frozen in a snapshot, and whatever else lies among its images."""
+    """Yield every disk of an environment, in use or frozen in a snapshot, and whatever else lies among its images or is set aside."""
     for machine in prefix.load_env().machines.values():
         for disks in (machine.disks, *machine.snapshots.values()):
             yield from (Path(disk.path) for disk in disks if disk.path)
-    if prefix.images.is_dir():
-        yield from (path for path in prefix.images.iterdir() if path.is_file())
+    for folder in (prefix.images, prefix.path / ASIDE):
+        yield from (path for path in folder.rglob("*") if path.is_file())
 
 
 def chain(image: Path) -> Iterator[Path]:
@@ -187,6 +196,16 @@ def _backing(image: Path) -> Path | None:
     return image.parent / name.removeprefix("file:")
 
 
+def _is_open_by_a_machine(image: Path) -> bool:
+    """Whether a program of any user on this host, QEMU for one, holds a lock on an image."""
+    try:
+        with image.open("rb") as file:
+            answer = fcntl.fcntl(file, _OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except OSError:  # it is gone, closed to us, or on a file system without locks
+        return False
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
 def _run_with(image: Path) -> Path | None:
     """Return the journal of a run outside of every prefix that names an image: an init that is under way, or that died."""
     name = json.dumps(str(image))[1:-1].encode()
@@ -196,11 +215,16 @@ def _run_with(image: Path) -> Path | None:
 
 def _refuse_shared(root: Path) -> None:
     """Raises: TemplateError: other people may have environments that stand on images of this store."""
-    if not root.is_dir() or root.is_relative_to(data_home()):
-        return
-    about = root.stat()
-    if about.st_uid != os.geteuid() or about.st_mode & 0o022:
+    if root.is_dir() and not root.is_relative_to(data_home()) and _is_shared(root):
         raise TemplateError(
             f"store '{root}' is shared with other people, and their environments are not known here",
             hint="see what would go with --dry-run; when nobody else needs it: --shared",
         )
+
+
+def _is_shared(root: Path) -> bool:
+    """Whether others can use the images of a store, be it only to read them: where it is open to them, and so is every folder above."""
+    about = root.stat()
+    if about.st_uid != os.geteuid() or about.st_mode & 0o022:
+        return True
+    return bool(about.st_mode & 0o055) and all(folder.stat().st_mode & 0o011 for folder in root.resolve().parents)

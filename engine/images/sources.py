@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ..context import TaskContext, detached_task
@@ -19,6 +19,9 @@ from .texts import read_small
 from .trouble import NotThere, shown
 from .web import DEFAULT_LIMITS, Limits, content_length, read_text, require_web_file
 from .xz import NotXz
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 PLUGIN_GROUP = "lagotui.template_sources"
 """Entry points: type of a source → a `SourceType`."""
@@ -95,10 +98,22 @@ def plugged_in(kind: str, place: str) -> SourceType:
     found = entry_points(group=PLUGIN_GROUP)
     for point in found:
         if point.name == kind:
-            made: SourceType = point.load()
-            return made
+            return _loaded(point, place)
     others = "".join(f", '{name}'" for name in sorted(found.names))
-    raise TemplateError(f"{place}: there is no type of source '{kind}'; known are 'file' and 'http'{others}")
+    raise TemplateError(
+        f"{place}: there is no type of source '{kind}'; known are 'file' and 'http'{others}",
+        hint=f"install the package that brings it (entry points of the group {PLUGIN_GROUP})",
+    )
+
+
+def _loaded(point: EntryPoint, place: str) -> SourceType:
+    """Raises: TemplateError: the package is there, but what it brings cannot be used."""
+    try:
+        made: SourceType = point.load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        package = point.dist.name if point.dist else point.value
+        raise TemplateError(f"{place}: the type of source '{point.name}' of package '{package}' cannot be loaded: {error}") from error
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -195,6 +196,41 @@ def test_a_shared_store_is_not_pruned_unasked(ctx: TaskContext, tmp_path: Path) 
     with pytest.raises(TemplateError, match="is shared with other people") as caught:
         prune(ctx, shared, all_unused=True)
     assert ("--shared" in caught.value.hint, removed(prune(ctx, shared, all_unused=True, shared=True))) == (True, ["repo:el7:1"])
+
+
+@pytest.mark.parametrize(("mode", "above", "is_shared"), [(0o755, 0o755, True), (0o700, 0o755, False), (0o755, 0o700, False)])
+def test_a_store_that_others_can_read_is_shared(ctx: TaskContext, tmp_path: Path, mode: int, above: int, is_shared: bool) -> None:
+    """Its folder is below one that is open to all: the tests' own is not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        store = Store(Path(name) / "store")
+        store.root.mkdir()
+        store.root.chmod(mode)
+        Path(name).chmod(above)
+        put(store, "repo:el7:1")
+        try:
+            gone = removed(prune(ctx, store, all_unused=True))
+        except TemplateError:
+            gone = []
+        assert gone == ([] if is_shared else ["repo:el7:1"])
+
+
+def test_what_is_set_aside_keeps_its_image(ctx: TaskContext, store: Store, env: Prefix) -> None:
+    (env.path / "aside" / "vm0").mkdir(parents=True)
+    overlay(env.path / "aside" / "vm0" / "vm0_root.qcow2", put(store, "repo:el7:1"))
+    assert removed(prune(ctx, store, all_unused=True)) == []
+
+
+def test_what_a_machine_that_nobody_knows_runs_on_stays(ctx: TaskContext, store: Store) -> None:
+    path = put(store, "repo:el7:1")
+    holder = subprocess.Popen(["qemu-io", "-r", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    holder.stdout.read(1)  # its prompt: the image is open
+    try:
+        assert reasons(prune(ctx, store, all_unused=True)) == "a machine that is running stands on it"
+    finally:
+        holder.communicate(b"quit\n", timeout=30)
+    assert removed(prune(ctx, store, all_unused=True)) == ["repo:el7:1"]
 
 
 def test_an_empty_store_is_pruned_of_nothing(ctx: TaskContext, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,33 +263,63 @@ def test_another_name_for_nothing_is_placed(tmp_path: Path) -> None:
         load_repository(str(path))
 
 
-PLUGIN = """
-from dataclasses import dataclass
-from engine.images.sources import Fetched
-
-@dataclass
-class Invented:
-    args: dict
-    handle: str
-    def fetch(self, ctx, out):
-        out.write_bytes(self.args["text"].encode() * 512)
-        return Fetched({}, "0" * 40)
-    def metadata(self): return {}
-    def known(self): return {}
-    def size(self, ctx): return None
-
-def make(args, handle, place): return Invented(args, handle)
-"""
+MANUAL = Path(__file__).parents[3] / "docs" / "templates.md"
 
 
-def test_other_types_of_sources_plug_in(ctx: TaskContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    about = tmp_path / "site" / "inventor-1.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: inventor\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[lagotui.template_sources]\ninvented = inventor_of_images:make\n")
-    (tmp_path / "site" / "inventor_of_images.py").write_text(PLUGIN)
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    invented = {"type": "invented", "args": {"text": "x"}}
-    ref = load_repository(str(write(tmp_path, lambda data: data["sources"].update(local=invented)))).find("el7")
+def of_the_manual(language: str) -> str:
+    """Return the example in a language."""
+    return MANUAL.read_text().partition(f"```{language}\n")[2].partition("```")[0]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Install the manual's example package, with the module given."""
+
+    def install(module: str) -> None:
+        project = tomllib.loads(of_the_manual("toml"))["project"]
+        about = tmp_path / "site" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+        ((group, points),) = project["entry-points"].items()
+        lines = [f"{name} = {place}\n" for name, place in points.items()]
+        (about / "entry_points.txt").write_text(f"[{group}]\n{''.join(lines)}")
+        (tmp_path / "site" / "lagotui_folders.py").write_text(module)
+        monkeypatch.syspath_prepend(str(tmp_path / "site"))
+        monkeypatch.delitem(sys.modules, "lagotui_folders", raising=False)
+
+    return install
+
+
+def with_source(tmp_path: Path, **source: Any) -> str:
+    return str(write(tmp_path, lambda data: data["sources"].update(local=source)))
+
+
+def test_other_types_of_sources_plug_in(ctx: TaskContext, tmp_path: Path, install: Callable[[str], None]) -> None:
+    install(of_the_manual("python"))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "el7.img").write_bytes(b"x" * 512)
+    (tmp_path / "b" / "el7.img.hash").write_text(hashlib.sha1(b"x" * 512).hexdigest())
+    roots = [str(tmp_path / "a"), str(tmp_path / "b")]
+    ref = load_repository(with_source(tmp_path, type="folders", args={"roots": roots})).find("el7")
     ref.source.fetch(ctx, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"x" * 512
+
+
+def test_a_source_of_a_plugin_that_is_told_nonsense_is_placed(tmp_path: Path, install: Callable[[str], None]) -> None:
+    install(of_the_manual("python"))
+    with pytest.raises(TemplateError, match=r"repo.json:\d+:\d+: 'roots' must be a list of folders"):
+        load_repository(with_source(tmp_path, type="folders", args={"roots": "/mnt"}))
+
+
+def test_a_type_that_nobody_knows_names_those_of_plugins(tmp_path: Path, install: Callable[[str], None]) -> None:
+    install(of_the_manual("python"))
+    with pytest.raises(TemplateError, match=r"no type of source 'gluster'; known are 'file' and 'http', 'folders'") as caught:
+        load_repository(with_source(tmp_path, type="gluster"))
+    assert "lagotui.template_sources" in caught.value.hint
+
+
+@pytest.mark.parametrize("module", ["import nothing_of_that_name\n", "def other(): ...\n", "def image_in(:\n"])
+def test_a_plugin_that_is_broken_is_named(tmp_path: Path, install: Callable[[str], None], module: str) -> None:
+    install(module)
+    with pytest.raises(TemplateError, match=r"'folders' of package 'lagotui-folders' cannot be loaded"):
+        load_repository(with_source(tmp_path, type="folders"))
