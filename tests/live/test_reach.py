@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from engine.bus import Bus
+from engine.context import TaskContext
+from engine.providers.libvirt.private import World, end_world, ensure_world
+from engine.providers.libvirt.uplink import INTERFACE, attach_uplink, has_uplink
+from engine.providers.libvirt.world_facts import gather_facts
+from engine.providers.libvirt.world_folders import world_paths
 from tests.live.conftest import Person, _clean, _home
 
 pytestmark = pytest.mark.timeout(300)
@@ -170,3 +180,57 @@ def test_a_machine_gets_names_resolved(somebody: Person) -> None:
     if name is None:
         pytest.skip("this machine's resolver knows nobody")
     assert "Name:" in somebody.lago("shell", "open", "--", f"nslookup {name}")
+
+
+# --- the uplink of a world by itself, as whoever runs the tests
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    if gather_facts().blocked or shutil.which("slirp4netns") is None:
+        pytest.skip("no private world with a way out here")
+    with TaskContext.root(Bus(), "test", run_id="r") as ctx, ensure_world(ctx, world_paths(tmp_path)) as made:
+        yield made
+        if made.alive:
+            end_world(ctx, made)
+
+
+def attach(world: World, **options: str) -> str:
+    with TaskContext.root(Bus(), "test", run_id="r") as ctx:
+        return attach_uplink(ctx, world, **options)
+
+
+def uplinks(pid: int) -> list[int]:
+    """Return the processes that carry what the world of process `pid` sends."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if entry.read_bytes().endswith(f"\0{pid}\0{INTERFACE}\0".encode()):
+                found.append(int(entry.parent.name))
+    return found
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError), os.fdopen(os.pidfd_open(pid)) as process:
+            assert select.select([process], [], [], LIMIT_S)[0]
+
+
+def test_an_uplink_is_there_once_and_ends_with_its_world(world: World) -> None:
+    assert [attach(world), attach(world)] == ["", ""]
+    carriers = uplinks(world.pid)
+    assert len(carriers) == 1 and has_uplink(world.pid)
+    world.kill()
+    wait_until_gone(carriers)
+
+
+def test_an_uplink_that_died_is_attached_again(world: World) -> None:
+    attach(world)
+    (carrier,) = uplinks(world.pid)
+    os.kill(carrier, signal.SIGKILL)
+    wait_until_gone([carrier])
+    assert attach(world) == "" and uplinks(world.pid) not in ([], [carrier])
+
+
+def test_a_world_without_the_program_says_what_is_missing(world: World, tmp_path: Path) -> None:
+    assert "'slirp4netns' is not installed" in attach(world, path=str(tmp_path)) and not has_uplink(world.pid)
