@@ -173,7 +173,7 @@ def _snapshot_machine(state: EnvState, machine: MachineState, request: SnapshotR
     after = replace(before, disks=disks, snapshots={**before.snapshots, name: frozen}, history=before.history.taken(name, note))
     args: dict[str, Json] = {"overlays": overlays, "before": spec.to_json(), "after": with_leftovers(after, ()).to_json()}
     if memory:
-        args["memory"] = memory
+        args |= {"memory": memory, "held": machine.status is MachineStatus.PAUSED}
     kind, back = StepKind.SNAPSHOT_MACHINE, StepKind.UNSNAPSHOT_MACHINE
     if is_saved:
         kind, back = StepKind.CHECKPOINT_MACHINE, StepKind.UNCHECKPOINT_MACHINE

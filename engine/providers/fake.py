@@ -123,6 +123,8 @@ class FakeProvider:
         self._overlay(ctx, env, machine, overlays)
 
     def unsnapshot(self, ctx: TaskContext, env: EnvRef, machine: str, overlays: tuple[DiskOverlay, ...]) -> None:
+        if (env.uuid, machine) in self._host.paused:
+            raise HostRefused(f"the images of machine '{machine}' cannot be written while it is held")
         with self._host.lock:
             self._host.overlays.pop((env.uuid, machine), None)
 

@@ -68,7 +68,11 @@ def checkpoint_machine(ctx: TaskContext, scope: RunScope, subject: str, args: Ma
 
 
 def uncheckpoint_machine(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
+    # A machine that is held since its memory was written has let go of its images: QEMU takes them up again when it goes on.
+    resume_machine(ctx, scope, subject, {})
     unsnapshot_machine(ctx, scope, subject, args)
+    if args.get("held"):
+        pause_machine(ctx, scope, subject, {})
     Path(args["memory"]).unlink(missing_ok=True)
 
 

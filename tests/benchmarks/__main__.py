@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
     "boot": machines.measure_boot,
     "status": machines.measure_status,
     "export": exporting.measure,
+    "checkpoint": checkpoint.measure,
     "bus": bus.measure,
     "plan": planning.measure,
     "screen": screen.measure,

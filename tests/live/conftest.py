@@ -169,6 +169,15 @@ def ordinary(live_folder: Path, ordinary_user: tuple[str, tuple[str, ...]], stor
     _clean(person)
 
 
+@pytest.fixture(scope="module")
+def ordinary_for_module(live_folder: Path, ordinary_user: tuple[str, tuple[str, ...]], store: Path) -> Iterator[Person]:
+    """As `ordinary`, for the tests of a module that share an environment."""
+    name, switch = ordinary_user
+    person = Person(name, _home(live_folder, f"m{time.monotonic_ns() % 10**8}", name), "private", store, switch)
+    yield person
+    _clean(person)
+
+
 @pytest.fixture(scope="session")
 def system_daemon() -> Iterator[None]:
     """The system's libvirt, open to us; started by hand as root where none runs."""
