@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bus, exporting, headless, machines, planning, screen, templates
+from tests.benchmarks import bus, checkpoint, exporting, headless, machines, planning, screen, templates
 from tests.benchmarks.measure import Figure, Place
 
 BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
