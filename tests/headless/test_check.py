@@ -67,7 +67,7 @@ def test_missing_file_is_an_error_of_the_list(lago: Lago) -> None:
     [
         ("disks: [{name: a, type: template, template_name: tinny}]", "E202"),
         ("disks: [{name: a, type: file, path: gone.qcow2}]", "E216"),
-        ("vm-provider: ssh", "E105"),
+        ("vm-provider: lxd", "E105"),
         ("vcpu: 1024", "W202"),
         ("memory: 60T", "W202"),
     ],
