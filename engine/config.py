@@ -87,6 +87,8 @@ class Settings:
     """Where images of templates are kept."""
     template_repos: Path = field(default_factory=lambda: shared_or_own_dir("repos", "repos", os.environ))
     """Where catalogues are kept."""
+    template_timeout: float = 30.0
+    """Seconds that a server of templates may be silent."""
     wait_suspend: float = 0.0
     """Seconds that a starting machine is held paused; the predecessor's `LAGO__START__WAIT_SUSPEND`."""
     ask: Callable[[str], str | None] | None = field(default=None, compare=False, repr=False)
@@ -134,6 +136,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _patience(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds < 1:
+        raise ValueError(text)
+    return seconds
+
+
 def _directory(section: str = "") -> _Kind:
     return _Kind(lambda text: Path(os.path.abspath(Path(text).expanduser())), "a directory", section)  # noqa: PTH100 - links stay
 
@@ -166,6 +175,7 @@ _KINDS: Mapping[str, _Kind] = {
     "template_repo_path": _Kind(str, "a path or a URL", "init"),
     "template_store": _directory("init"),
     "template_repos": _directory("init"),
+    "template_timeout": _Kind(_patience, "a number of seconds from 1", "init"),
     "wait_suspend": _Kind(_seconds, "a number of seconds", "start"),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from ..config import Settings
 from ..context import TaskContext, current_task
 from ..errors import TemplateError
 from ..spec import Json
@@ -16,6 +17,7 @@ from .hashes import Digests
 from .repository import Repository, TemplateRef, load_repository, missing
 from .sources import Fetched, KeptImage
 from .store import Store
+from .web import DEFAULT_LIMITS, Limits
 
 BUILT_IN = "lagotui"
 """Name of the built-in repository."""
@@ -132,27 +134,34 @@ class Catalogue:
             task.tell(f"template '{name}' is '{ref.name}' here, the nearest that is published today")
 
 
-def load_catalogue(repo_path: str = "", repos: Path | None = None, store: Path | None = None) -> Catalogue:
+def catalogue_of(settings: Settings) -> Catalogue:
+    """Return the templates that the settings let an init file name; see `load_catalogue`."""
+    limits = Limits.of(settings.template_timeout)
+    return load_catalogue(settings.template_repo_path, settings.template_repos, settings.template_store, limits)
+
+
+def load_catalogue(repo_path: str = "", repos: Path | None = None, store: Path | None = None, limits: Limits = DEFAULT_LIMITS) -> Catalogue:
     """Return the templates of a repository, the imported ones and the built-in ones.
 
     Args:
         repo_path: path, address or name of the repository; "": none.
         repos: folder where it is looked for by name.
         store: folder of the store, where the imported images are.
+        limits: how patient we are with servers.
 
     Raises:
         TemplateError: the repository cannot be read or understood.
     """
-    chosen = [load_repository(repo_path, repos)] if repo_path else []
+    chosen = [load_repository(repo_path, repos, limits)] if repo_path else []
     if chosen and chosen[0].name in (BUILT_IN, LOCAL):
         raise TemplateError(f"repository {chosen[0].place} is named '{chosen[0].name}', as one of lagotui's own is; give it another name")
     imported = _imported(Store(store)) if store is not None else None
-    return Catalogue((*chosen, *((imported,) if imported is not None and imported.templates else ()), _built_in()))
+    return Catalogue((*chosen, *((imported,) if imported is not None and imported.templates else ()), _built_in(limits)))
 
 
 @cache
-def _built_in() -> Repository:
-    starter = load_repository(str(STARTER))
+def _built_in(limits: Limits) -> Repository:
+    starter = load_repository(str(STARTER), limits=limits)
     tiny = TemplateRef(BUILT_IN, "tiny", TINY_VERSION, 0.0, TinyImage())
     debian = TemplateRef(BUILT_IN, "debian", DEBIAN_VERSION, 0.0, DebianImage())
     return Repository(BUILT_IN, "the built-in catalogue", {**starter.templates, "tiny": (tiny,), "debian": (debian,)}, starter.aliases)

@@ -21,7 +21,7 @@ from .hashes import Checksum
 from .sources import Fetched, FileImage, HttpImage, ImageSource, beside, plugged_in
 from .texts import read_small
 from .trouble import plain, shown
-from .web import is_web, read_text, require_web
+from .web import DEFAULT_LIMITS, Limits, is_web, read_text, require_web
 
 __all__ = ["Fetched", "FileImage", "HttpImage", "ImageSource", "Repository", "TemplateRef", "load_repository", "missing", "require_name"]
 
@@ -101,26 +101,27 @@ def require_name(name: str) -> None:
         raise TemplateError(f"'{name}' cannot be a name: it would be no file name in the store")
 
 
-def load_repository(location: str, repos: Path | None = None) -> Repository:
+def load_repository(location: str, repos: Path | None = None, limits: Limits = DEFAULT_LIMITS) -> Repository:
     """Read a repository.
 
     Args:
         location: path of its file, its address (`http:`, `https:`, `file:`), or its name, which `name:` before it makes plain where
             there could be such a file too; in paths `~` and `$VAR` are replaced.
         repos: folder where repositories are looked for by name, in `*.json` and `*.metadata` of it and below.
+        limits: how patient we are with servers, now and when images are fetched.
 
     Raises:
         TemplateError: it cannot be found, read or understood; with file:line:column where there is one.
     """
     if is_web(location):
         with detached_task() as ctx:
-            return _Reader(shown(location), read_text(ctx, location), location.rpartition("/")[0]).repository()
+            return _Reader(shown(location), read_text(ctx, location, limits), location.rpartition("/")[0], limits).repository()
     if location.startswith(BY_NAME):
-        return _named(location.removeprefix(BY_NAME), repos)
+        return _named(location.removeprefix(BY_NAME), repos, limits)
     path = _expanded(_without_scheme(location)).absolute()
     if repos is not None and _may_be_name(location) and not path.exists():
-        return _named(location, repos)
-    return _Reader.of(path).repository()
+        return _named(location, repos, limits)
+    return _Reader.of(path, limits).repository()
 
 
 def require_repository(path: Path, text: str) -> None:
@@ -146,16 +147,16 @@ def _may_be_name(location: str) -> bool:
     return not (_NAME_FORBIDDEN | set("~$")) & set(location) and not location.startswith(".")
 
 
-def _named(name: str, repos: Path | None) -> Repository:
+def _named(name: str, repos: Path | None, limits: Limits) -> Repository:
     """Return the repository of that name below a folder; files that are no repositories are passed over."""
     known = []
     for path in sorted(path for pattern in ("*.json", "*.metadata") for path in (repos.rglob(pattern) if repos else ())):
         try:
-            found = _Reader.of(path).name()
+            found = _Reader.of(path, limits).name()
         except TemplateError:
             continue
         if found == name:
-            return _Reader.of(path).repository()
+            return _Reader.of(path, limits).repository()
         known.append(found)
     error = missing(f"no repository '{name}' in '{repos}'", name, known)
     raise TemplateMissing(error.message, hint="give the path or the address of a repository, or the folder with --template-repos DIR")
@@ -164,17 +165,18 @@ def _named(name: str, repos: Path | None) -> Repository:
 class _Reader:
     """Turns the text of one repository file into a Repository, naming places when something is wrong."""
 
-    def __init__(self, shown_as: str, text: str, base: Path | str) -> None:
+    def __init__(self, shown_as: str, text: str, base: Path | str, limits: Limits = DEFAULT_LIMITS) -> None:
         self._path = shown_as
         self._text = text
         self._base = base
         """Folder of the file: of this machine, or an address."""
+        self._limits = limits
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def of(cls, path: Path, limits: Limits) -> Self:
         hint = "choose another with --template-repo-path"
         try:
-            return cls(str(path), read_small(path), path.parent)
+            return cls(str(path), read_small(path), path.parent, limits)
         except FileNotFoundError as error:
             raise TemplateError(f"repository '{path}' cannot be read: {error.strerror}", hint=hint) from error
         except TemplateError as error:
@@ -250,7 +252,7 @@ class _Reader:
             return FileImage(self._base / _expanded(root) / handle, metadata)
         if root.startswith(("/", "~", "$")) or ".." in PurePosixPath(root).parts:
             raise self._wrong(at, f"a repository from the web may not name '{root}', a folder of this machine")
-        return HttpImage(beside(self._base, quote(str(PurePosixPath(root, handle)), safe=_URL_SAFE)), metadata)
+        return HttpImage(beside(self._base, quote(str(PurePosixPath(root, handle)), safe=_URL_SAFE)), metadata, limits=self._limits)
 
     def _http(self, base: str, handle: str, version: Mapping[str, Json], metadata: Mapping[str, Json], at: tuple[str, ...]) -> HttpImage:
         listing, pinned = version.get("checksums", ""), version.get("checksum")
@@ -265,6 +267,7 @@ class _Reader:
             checksums_url=beside(base, listing) if listing else "",
             pinned=checksum,
             may_be_packed=version.get("xz", True) is not False,
+            limits=self._limits,
         )
 
     def _require_web(self, base: str, at: tuple[str, ...]) -> None:

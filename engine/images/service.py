@@ -10,7 +10,7 @@ from ..config import Settings
 from ..context import TaskContext
 from ..errors import TemplateError, TemplateMissing
 from ..spec import Json
-from .catalogue import BUILT_IN, LOCAL, Catalogue, load_catalogue
+from .catalogue import BUILT_IN, LOCAL, Catalogue, catalogue_of
 from .disks import probe
 from .importing import Imported, ImportRequest, import_image
 from .prune import Pruned, prune
@@ -74,8 +74,7 @@ class Templates:
     settings: Settings
 
     def catalogue(self) -> Catalogue:
-        settings = self.settings
-        return load_catalogue(settings.template_repo_path, settings.template_repos, settings.template_store)
+        return catalogue_of(self.settings)
 
     def store(self) -> Store:
         return Store(self.settings.template_store)

@@ -58,6 +58,12 @@ class Limits:
     image_bytes: int = IMAGE_BYTES
     """Of an image whose size nobody declares, unpacked."""
 
+    @classmethod
+    def of(cls, silence_s: float) -> Self:
+        """Return the patience of somebody who lets a server be silent for so long."""
+        whole_s = 2 * silence_s
+        return cls(min(cls().connect_s, silence_s), silence_s, slow_s=whole_s, text_s=whole_s, give_up_s=whole_s)
+
 
 DEFAULT_LIMITS = Limits()
 

@@ -85,6 +85,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "W207": "a CPU model that the host cannot run",
         "I201": "only the last octet of an address is kept",
         "I202": "a file disk without a file is made empty",
+        "I203": "a template by a name that stands for another",
     }
 )
 """Every code with what it stands for. A code keeps its meaning for ever; new ones are added."""

@@ -25,6 +25,8 @@ class Processor:
 class Facts:
     templates: Mapping[str, tuple[str, ...]] | None = None
     """Template → versions, the newest first."""
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    """Name that is no template of its own → the template that it stands for."""
     files_base: str = "/"
     """Folder that relative paths start from: that of the init file."""
     scripts_base: str | None = None

@@ -62,8 +62,10 @@ def local_facts(settings: Settings, catalogue: Catalogue | None = None, hosts: H
     here = settings.libvirt_url in _HERE
     on_system = here and _runs_on_system(settings)
     bridges = _bridges()
+    known = catalogue if catalogue is not None else _catalogue(settings)
     return Facts(
-        templates=catalogue.names() if catalogue is not None else _templates(settings),
+        templates=known.names() if known is not None else None,
+        stand_ins=known.aliases() if known is not None else {},
         scripts_base=str(Path.cwd()),
         exists=_is_file,
         variables=_variables(settings),
@@ -93,11 +95,11 @@ def _variables(settings: Settings) -> Mapping[str, str]:
     return {"LAGO_WORKDIR_PATH": str(workdir), "LAGO_PREFIX_PATH": str(workdir / name), **os.environ}
 
 
-def _templates(settings: Settings) -> Mapping[str, tuple[str, ...]] | None:
-    from ..images.catalogue import load_catalogue
+def _catalogue(settings: Settings) -> Catalogue | None:
+    from ..images.catalogue import catalogue_of
 
     try:
-        return load_catalogue(settings.template_repo_path, settings.template_repos, settings.template_store).names()
+        return catalogue_of(settings)
     except TemplateError:  # the verbs that need it say why; the file can be checked without
         return None
 

@@ -39,12 +39,10 @@ class Kit:
     wait_ready: WaitReady
 
     def images(self) -> tuple[Catalogue, Store]:
-        from ..images.catalogue import load_catalogue
+        from ..images.catalogue import catalogue_of
         from ..images.store import Store
 
-        settings = self.settings
-        catalogue = load_catalogue(settings.template_repo_path, settings.template_repos, settings.template_store)
-        return catalogue, Store(settings.template_store)
+        return catalogue_of(self.settings), Store(self.settings.template_store)
 
     def scope(self, prefix: Path, uuid: str, host: str) -> RunScope:
         return RunScope(prefix, uuid, host, self.settings, self.hosts.open, self.hosts.peek, self.wait_ready)

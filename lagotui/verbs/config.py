@@ -14,6 +14,7 @@ from .session import Session
 
 _ONLY_IN_FILES = {
     "private_outside": "whether machines of the private host reach outside: auto, or no (auto)",
+    "template_timeout": "seconds that a server of templates may be silent",
     "wait_suspend": "seconds that a starting machine is held paused",
 }
 """Settings that no option has, and what they are."""

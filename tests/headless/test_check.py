@@ -93,3 +93,10 @@ def test_check_makes_nothing(lago: Lago) -> None:
 def test_schema_is_json(lago: Lago) -> None:
     outcome = lago("schema")
     assert (outcome.code, json.loads(outcome.out)) == (0, schema())
+
+
+def test_a_name_of_the_manual_is_told_with_what_it_stands_for(lago: Lago) -> None:
+    disks = "[{name: root, type: template, template_name: el7-base, dev: vda}]"
+    Path("LagoInitFile").write_text(f"domains: {{vm0: {{nics: [{{net: lan}}], disks: {disks}}}}}\nnets: {{lan: {{}}}}\n")
+    outcome = lago("check")
+    assert (outcome.code, "info I203: template 'el7-base' is 'centos-stream-9' here" in outcome.out) == (0, True), outcome

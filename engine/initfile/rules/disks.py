@@ -135,4 +135,8 @@ def _template(scope: Scope, path: Path, disk: Disk) -> Diagnostic | None:
     if version is not None and version not in templates[name]:
         message = f"template {quoted(name)} has no version {quoted(version)}"
         return scope.report("E203", (*path, "template_version"), message, nearest(version, templates[name], "versions"))
+    stand_in = scope.facts.stand_ins.get(name)
+    if stand_in is not None:
+        message = f"template {quoted(name)} is {quoted(stand_in)} here, the nearest that is published today"
+        return scope.report("I203", (*path, "template_name"), message, "name that one, and it stays the same one")
     return None

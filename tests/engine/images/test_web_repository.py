@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from engine.bus import Bus
+from engine.config import Settings
 from engine.context import TaskContext
 from engine.errors import TemplateError
 from engine.events import TaskLog
-from engine.images.catalogue import STARTER, load_catalogue
+from engine.images.catalogue import STARTER, catalogue_of, load_catalogue
 from engine.images.repository import load_repository
 from engine.images.sources import HttpImage
 from engine.images.store import Store
@@ -188,3 +189,10 @@ def test_a_list_of_checksums_is_beside_the_base_of_its_source(web: Served) -> No
         source = load_repository(address).find("el7").source
     assert isinstance(source, HttpImage)
     assert source.checksums_url == web.url("images/SUMS")
+
+
+def test_how_patient_we_are_is_a_setting(tmp_path: Path) -> None:
+    settings = Settings(template_repo_path="", template_store=tmp_path, template_repos=tmp_path, template_timeout=3.0)
+    source = catalogue_of(settings).find("debian-13").source
+    assert isinstance(source, HttpImage)
+    assert (source.limits.connect_s, source.limits.silence_s, source.limits.give_up_s) == (3.0, 3.0, 6.0)

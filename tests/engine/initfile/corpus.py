@@ -7,7 +7,8 @@ from typing import NamedTuple
 from engine.initfile.facts import Facts, Processor
 
 FACTS = Facts(
-    templates={"tiny": ("v1", "v2"), "el7-base": ("v1",)},
+    templates={"tiny": ("v1", "v2"), "el7-base": ("v1",), "fc24-base": ("v1",), "fedora-43": ("v1",)},
+    stand_ins={"fc24-base": "fedora-43"},
     exists=frozenset({"/env/here.qcow2", "/env/deploy.sh", "/cwd/other.sh"}).__contains__,
     scripts_base="/cwd",
     cpu_models=("Nehalem", "Snowridge", "Westmere"),
@@ -431,4 +432,5 @@ REMARKS = [
     Case("more nets than subnets", "W206", "domains: {}\n»nets:\n" + "".join(f"  n{n}: {{}}\n" for n in range(57))),
     Case("last octet kept", "I201", two_vms("»10.0.0.7", "10.0.0.8", "")),
     Case("file disk of the manual", "I202", disk("{name: a, type: »file, size: 10G}")),
+    Case("template of the manual", "I203", disk("{name: a, type: template, template_name: »fc24-base}")),
 ]
