@@ -27,6 +27,9 @@ DNF_PACKAGES=(
 )
 # For tests of the system's libvirt and of ssh. They bring services, so only CI gets them: root, where no init system would start any.
 SERVICE_PACKAGES=(libvirt-daemon-system openssh-server)
+# For images that do not speak cloud-init, for build commands, and for `template build debian` (docs/bootstrap.md). libguestfs takes its
+# kernel from /boot. Users who need them install them; the tests that do are skipped elsewhere than in CI.
+GUESTFS_PACKAGES=(libguestfs-tools linux-image-cloud-amd64 mmdebstrap)
 TEST_USER='lagotui-test'
 
 # The private host mounts its own folders on these; only libvirt-daemon-system would make them.
@@ -51,7 +54,8 @@ variables:
   PYTHON         a Python from 3.11 on to use            (/usr/bin/python3, else the one on PATH)
 
 Run by root, 'test' and 'check' run the tests as the ordinary user '$TEST_USER', made for them and removed at the end. Run by root on a
-machine without systemd (CI), they also install what starts daemons elsewhere: ${SERVICE_PACKAGES[*]}.
+machine without systemd (CI), they also install what starts daemons elsewhere, and what libguestfs needs:
+${SERVICE_PACKAGES[*]} ${GUESTFS_PACKAGES[*]}.
 EOF
 }
 
@@ -206,7 +210,7 @@ test_all() {
 install_for_tests() {
     local more=()
     if [ "$(id -u)" = 0 ] && [ ! -d /run/systemd/system ]; then
-        more+=("${SERVICE_PACKAGES[@]}")
+        more+=("${SERVICE_PACKAGES[@]}" "${GUESTFS_PACKAGES[@]}")
         forbid_services
     fi
     install_all '[dev]' "${more[@]}"

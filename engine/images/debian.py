@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -29,7 +30,9 @@ from .tiny_tree import busybox_of
 
 MACHINE = "x86_64"
 GUEST_DIR = Path(__file__).parent / "guest_debian"
-LAYOUT = DiskLayout(disk_mib=4096, root_label="debianfs", root_uuid="deb1a000-0000-4000-8000-646562697373", inodes=131072)
+LAYOUT = DiskLayout(4096, "debianfs", "deb1a000-0000-4000-8000-646562697373", inodes=131072, journal_mib=32)
+BUILD_MAX_S = 86400.0
+"""No build takes longer: what is older was left by one that was killed."""
 KERNEL_PACKAGES = ("busybox-static",)
 """Beside the kernel: what the initramfs runs on."""
 
@@ -95,6 +98,7 @@ def build_debian(ctx: TaskContext, out: Path, work: Path) -> dict[str, Json]:
     mmdebstrap, tools = find_mmdebstrap(), find_tools()
     work.mkdir(parents=True, exist_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
+    _clear_old(work)
     try:
         with tempfile.TemporaryDirectory(prefix="build-", dir=work, ignore_cleanup_errors=True) as scratch:
             found = _build(ctx, mmdebstrap, tools, out, work / "packages", Path(scratch))
@@ -105,6 +109,13 @@ def build_debian(ctx: TaskContext, out: Path, work: Path) -> dict[str, Json]:
             raise DiskFull(f"the Debian template cannot be built: there is no room under '{work}' or beside '{out}'") from failure
         raise
     return {**METADATA, **found}
+
+
+def _clear_old(work: Path) -> None:
+    """Remove what killed builds left."""
+    for left in work.glob("build-*"):
+        if left.stat().st_mtime < time.time() - BUILD_MAX_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _build(ctx: TaskContext, mmdebstrap: str, tools: dict[str, str], out: Path, cache: Path, scratch: Path) -> dict[str, Json]:

@@ -6,6 +6,7 @@ own the files as they must be. So they are unpacked as the builder's own, and th
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import re
@@ -38,6 +39,7 @@ INSTALL_TIMEOUT_S = 1800.0
 CLEAR_TIMEOUT_S = 120.0
 
 _TARGETS = "$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(COMPONENT)|$(SIGNED_BY)"
+_WORK = "lagotui-debian-"
 _INSTALL = "sudo apt-get install mmdebstrap uidmap"
 
 
@@ -165,17 +167,38 @@ def _install_failed(failed: CommandFailed) -> TemplateBuildFailed:
 
 @contextmanager
 def _work_folder(ctx: TaskContext, mmdebstrap: str) -> Iterator[Path]:
-    """A folder that the users of the namespace may pass through, as a home may not be; what a killed mmdebstrap leaves there goes too."""
-    base = os.environ.get("TMPDIR") or "/var/tmp"
-    folder = Path(tempfile.mkdtemp(prefix="lagotui-debian-", dir=base))
+    """A folder that the users of the namespace may pass through, as a home may not be; what killed builds left beside it goes too."""
+    base = Path(os.environ.get("TMPDIR") or "/var/tmp")
+    for left in base.glob(f"{_WORK}*"):
+        if left.stat().st_uid == os.geteuid() and not _is_in_use(left):
+            _clear(ctx, mmdebstrap, left)
+    folder = Path(tempfile.mkdtemp(prefix=_WORK, dir=base))
     folder.chmod(0o755)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield folder
     finally:
-        left = [path for path in folder.iterdir() if path.is_dir()]
-        if left and os.geteuid() != 0:  # its files belong to users of the namespace
-            run(ctx.shielded(), [mmdebstrap, "--unshare-helper", "rm", "-rf", *left], timeout_s=CLEAR_TIMEOUT_S, check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+        _clear(ctx, mmdebstrap, folder)
+
+
+def _is_in_use(folder: Path) -> bool:
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(held)
+    return False
+
+
+def _clear(ctx: TaskContext, mmdebstrap: str, folder: Path) -> None:
+    left = [path for path in folder.iterdir() if path.is_dir()]
+    if left and os.geteuid() != 0:  # what a killed mmdebstrap leaves belongs to users of the namespace
+        run(ctx.shielded(), [mmdebstrap, "--unshare-helper", "rm", "-rf", *left], timeout_s=CLEAR_TIMEOUT_S, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def unpack(ctx: TaskContext, archive: Path, root: Path) -> list[Owned]:

@@ -42,6 +42,8 @@ class DiskLayout:
     """The same in every image, as is the hash seed: the same packages make the same bytes."""
     inodes: int | None = None
     """None: as many as mke2fs thinks right."""
+    journal_mib: int = 4
+    """A file system that shall grow while it is mounted needs 32: the kernel refuses what does not fit into a quarter of its journal."""
 
 
 TINY = DiskLayout(256, "tinyroot", "7a1e7075-0000-4000-8000-74696e797274")
@@ -125,7 +127,7 @@ def _write_root_file_system(
     owners: Mapping[str, tuple[int, int]],
 ) -> None:
     features = "^metadata_csum_seed,^orphan_file,^64bit"
-    geometry = ["-b", "4096", "-I", "256", "-J", "size=4", "-m", "0", "-L", layout.root_label, "-U", layout.root_uuid]
+    geometry = ["-b", "4096", "-I", "256", "-J", f"size={layout.journal_mib}", "-m", "0", "-L", layout.root_label, "-U", layout.root_uuid]
     geometry += ["-N", str(layout.inodes)] if layout.inodes else []
     extended = f"root_owner=0:0,nodiscard,hash_seed={layout.root_uuid},lazy_itable_init=0"
     environment = {"E2FSPROGS_FAKE_TIME": str(at_s), "SOURCE_DATE_EPOCH": str(at_s)}

@@ -73,11 +73,11 @@ class Person:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options}
         return subprocess.Popen(self.command(*words), text=True, cwd=self.home, env=environ, **options)
 
-    def lago(self, *words: str, code: int = 0, stdin: str | None = None) -> str:
+    def lago(self, *words: str, code: int = 0, stdin: str | None = None, limit_s: float = VERB_LIMIT_S) -> str:
         """Run `lagotui --run …` in the person's home, expect an exit code, return stdout."""
         process = self.popen("--run", *words, **({"stdin": subprocess.PIPE} if stdin is not None else {}))
         try:
-            stdout, stderr = process.communicate(stdin, timeout=VERB_LIMIT_S)
+            stdout, stderr = process.communicate(stdin, timeout=limit_s)
         except subprocess.TimeoutExpired:
             process.kill()
             stdout, stderr = process.communicate()
