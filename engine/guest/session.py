@@ -137,7 +137,7 @@ def _log_in(ctx: TaskContext, way: Way, tries: int, timeout_s: float, patience_s
             return ssh.log_in(ctx, way.target, guest, max(timeout_s, LOGIN_TIMEOUT_S))
         except (SshRefused, HostKeyChanged):  # a machine that just came up may still be putting its keys in
             refused_since_s = refused_since_s or time.monotonic()
-            if time.monotonic() - refused_since_s > INSTALLING_S or attempt == tries:
+            if way.target.own is not None or time.monotonic() - refused_since_s > INSTALLING_S or attempt == tries:
                 raise
         except GuestError as failure:
             refused_since_s = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from engine.errors import Cancelled, EngineError
 from ..exit_codes import ExitCode
 from ..present.lago_formats import FORMATS, dump
 from ..streams import mute
-from .asking import asker
+from .asking import Asker, asker
 from .narration import Narrator
 
 if TYPE_CHECKING:
@@ -139,7 +140,10 @@ class Session:
                 handle = start(self.engine)
                 heard = 0
                 while not handle.done:
-                    self._tell(events.take(TICK_S), quiet)
+                    if self._is_asking():
+                        time.sleep(TICK_S)
+                    else:
+                        self._tell(events.take(TICK_S), quiet)
                     if signals.count > heard:
                         self._cancel(handle, signals, again=heard > 0)
                         heard = signals.count
@@ -155,6 +159,10 @@ class Session:
 
     def _tell(self, events: list[Any], quiet: bool) -> None:
         self.voice.tell([] if quiet else events)
+
+    def _is_asking(self) -> bool:
+        """Whether the terminal is the user's, who is asked for a secret."""
+        return isinstance(self.settings.ask, Asker) and self.settings.ask.has_terminal(self.voice.close)
 
     def _cancel(self, handle: RunHandle[Any], signals: _Signals, *, again: bool) -> None:
         name = "Ctrl-C" if signals.first == signal.SIGINT else signal.Signals(signals.first).name
