@@ -1,7 +1,7 @@
 # Everything is done by setup.sh; these are names for the hand.
 VENV ?= .venv
 
-.PHONY: install check test demo format man clean
+.PHONY: install check test demo format docs clean
 
 install check test demo:
 	./setup.sh $@
@@ -10,9 +10,9 @@ format:
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-# The man page is made from the parsers; a test says when it must be made anew.
-man:
-	$(VENV)/bin/python -m tests.generate_man docs/lagotui.1
+# The man page and the page of the init file's keys are generated; tests say when they must be made anew.
+docs:
+	$(VENV)/bin/python -m tests.generate_docs
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache snapshot_report.html

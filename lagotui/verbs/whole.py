@@ -38,7 +38,7 @@ def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def manual_parser() -> argparse.ArgumentParser:
-    """Return the parser that the man page is made from: `make man`."""
+    """Return the parser that the man page is made from: `make docs`."""
     parser = whole_parser(PROG)
     parser.prog = "lagotui"
     parser.description = "Build, run, snapshot, share and throw away small private networks of virtual machines, described in an init file."

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from lagotui.verbs import VERBS
-from tests.generate_man import man_page
+from tests.generate_docs import DOCS, key_page, man_page
 from tests.headless.terminal_user import Lago
-
-MAN_PAGE = Path(__file__).parents[2] / "docs/lagotui.1"
 
 ASK_BASH = """
 source completions.bash
@@ -61,7 +59,11 @@ def test_unknown_shells_are_exit_2(lago: Lago) -> None:
 
 
 def test_the_man_page_is_that_of_the_parsers() -> None:
-    assert MAN_PAGE.read_text(encoding="utf-8") == man_page(), "make it anew with: make man"
+    assert (DOCS / "lagotui.1").read_text(encoding="utf-8") == man_page(), "make it anew with: make docs"
+
+
+def test_the_page_of_keys_is_that_of_the_model() -> None:
+    assert (DOCS / "init-file.md").read_text(encoding="utf-8") == key_page(), "make it anew with: make docs"
 
 
 def test_generate_config_is_a_file_that_can_be_read_back(lago: Lago, tmp_path: Path) -> None:
