@@ -25,8 +25,8 @@ YAML or JSON. `lagotui --run check` says what is wrong with a file, with line an
 [diagnostics.md](diagnostics.md). `lagotui --run schema` prints the JSON Schema for editors. Explained examples are in `sample_initfiles/`.
 This page is made of the program's own model.
 
-- Unknown keys are warnings, since anchors need a place to stand (`base: &base`), unless they look like a known key of their place: these are
-  errors.
+- Unknown keys are warnings, since anchors need a place to stand (`base: &base`), unless they look like a known key of their place: these
+  are errors.
 - Anchors, aliases and merge keys (`<<: *base`) work; `based-on` names a prototype, or is one.
 - `$NAME`, `${NAME}` and `~` stand for variables and the home in paths, urls, scripts; nothing else is replaced, and no shell reads any of
   it. `$LAGO_INITFILE_PATH` is the folder of the init file, `$LAGO_PREFIX_PATH` and `$LAGO_WORKDIR_PATH` are where the environment is.
