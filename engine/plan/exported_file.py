@@ -70,6 +70,7 @@ def _disk(each: ExportedDisk) -> DiskSpec:
         sha1=None,
         in_place=False,
         metadata={},  # lies beside the image
+        build=(),  # it is built
         extra=_without_skip(disk.extra),
     )
     if disk.type is DiskType.TEMPLATE:
