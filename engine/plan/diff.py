@@ -108,6 +108,7 @@ MACHINE_KEYS = (
     Key("cpu_custom", "cpu_custom", When.DOWN),
     Key("vm-type", "vm_type", When.DOWN),
     Key("vm-provider", "vm_provider", When.ANEW),
+    Key("ssh", "ssh", When.NOW),
     Key("groups", "groups", When.NOW),
     Key("boot_time_sec", "boot_time_s", When.NOW),
     Key("depends_on", "depends_on", When.NOW),

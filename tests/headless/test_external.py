@@ -187,6 +187,22 @@ def test_a_port_of_a_machine_that_is_down_is_not_forwarded(mixed: Lago) -> None:
     assert outcome.code == 2 and "machine 'vm0' is down" in outcome.err
 
 
+def test_a_changed_way_to_it_counts_from_the_next_up(alone: Lago, sshd: Sshd) -> None:
+    text = external(sshd.port, sshd.folder / "id_rsa").replace("127.0.0.1", "localhost")
+    Path("LagoInitFile").write_text(text)
+    assert json.loads(alone("-f", "json", "plan").out)["changes"][0]["fate"] == "change"
+    assert alone("up").code == 0
+    assert "HostName localhost" in alone("ssh-config").out
+
+
+def test_a_net_that_becomes_isolated_is_made_so_by_the_next_up(mixed: Lago) -> None:
+    file = Path("LagoInitFile")
+    file.write_text(file.read_text().replace("gw: 192.168.210.1", "gw: 192.168.210.1, isolated: true"))
+    mixed.wait_ready = lambda ctx, scope, machine: None  # the machine in memory has no ssh
+    assert mixed("up").code == 0
+    assert json.loads(Path(".lago/default/virt/net-lan").read_text())["isolated"] is True
+
+
 def test_plan_shows_it_and_asks_for_no_memory(user: Lago, sshd: Sshd) -> None:
     Path("LagoInitFile").write_text(external(sshd.port, sshd.folder / "id_rsa"))
     data = json.loads(user("-f", "json", "plan").out)
