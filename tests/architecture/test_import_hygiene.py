@@ -9,7 +9,17 @@ import pytest
 
 from tests.architecture.house import HEAVY, modules, obey, run_fresh
 
-DOORS = ("lagotui.cli", "lagotui.headless", "lagotui.sdk", "lagotui.sdk.environment", "lagotui.plugins", "engine", "engine.api", "engine.initfile", "engine.spec")
+DOORS = (
+    "lagotui.cli",
+    "lagotui.headless",
+    "lagotui.sdk",
+    "lagotui.sdk.environment",
+    "lagotui.plugins",
+    "engine",
+    "engine.api",
+    "engine.initfile",
+    "engine.spec",
+)
 
 LOADED = """
 import importlib, json, sys

@@ -93,7 +93,15 @@ def test_every_heavy_library_has_one_home() -> None:
 
 
 def test_pure_parts_of_the_doors_know_no_textual() -> None:
-    pure = ("lagotui/present", "lagotui/verbs", "lagotui/store.py", "lagotui/headless.py", "lagotui/cli.py", "lagotui/sdk", "lagotui/plugins")
+    pure = (
+        "lagotui/present",
+        "lagotui/verbs",
+        "lagotui/store.py",
+        "lagotui/headless.py",
+        "lagotui/cli.py",
+        "lagotui/sdk",
+        "lagotui/plugins",
+    )
     obey(
         "present, verbs, store, headless, cli, sdk and plugins import no textual",
         [each for module in modules_below(*pure) for each in import_violations(module, "textual")],
