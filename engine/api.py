@@ -129,7 +129,7 @@ class Engine(Looks, GuestVerbs, ExportVerbs, PowerVerbs, ReachVerbs, SnapshotVer
         """Throw the environment away; the caller has asked the user."""
 
         async def body(run: Run) -> None:
-            whole = await in_thread("look", lambda: known.recalled(with_workdir(env)))
+            whole = await in_thread("look", lambda: known.recalled(with_workdir(env), self.kit.leases))
             state = await in_thread("look", lambda: read_remains(whole, self.kit.hosts.peek, self.settings.libvirt_url))
             await in_thread("forget", lambda: forget_pending(whole))  # a destroy takes back everything anyway
             await self._do(run, plan_destroy(state))

@@ -180,6 +180,10 @@ class Plan:
             "notes": list(self.notes),
         }
 
+    def moved(self, prefix: str) -> Self:
+        """Return the plan with its prefix, and every path in it, elsewhere."""
+        return type(self).from_json(_moved(self.to_json(), self.prefix, prefix))
+
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
         return cls(
@@ -192,3 +196,13 @@ class Plan:
             recovery=Recovery(data["recovery"]),
             notes=tuple(data["notes"]),
         )
+
+
+def _moved(value: Json, old: str, new: str) -> Json:
+    if isinstance(value, dict):
+        return {key: _moved(each, old, new) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_moved(each, old, new) for each in value]
+    if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+        return new + value.removeprefix(old)
+    return value

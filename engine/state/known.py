@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .atomic import write_json
 from .home import state_home
+from .leases import LeaseStore
 from .locks import file_lock
 from .prefix import Prefix
 
@@ -52,8 +53,23 @@ def forget(uuid: str) -> None:
     _file(uuid).unlink(missing_ok=True)
 
 
-def recalled(prefix: Prefix) -> Prefix:
-    """Return a prefix that has lost its uuid with the one that it was last known by, so that what runs of it can be found."""
+def original_of(prefix: Prefix, leases: LeaseStore) -> Path | None:
+    """Return the prefix that this one is a copy of (`cp -a`) and that is there still; both would have the same machines and subnets."""
+    entry = _read(_file(prefix.uuid)) if prefix.uuid else None
+    holders = [Path(lease.uuid_path).parent for lease in leases.all().values() if prefix.uuid and lease.uuid == prefix.uuid]
+    for path in [*([entry.path] if entry else []), *holders]:
+        if path != prefix.path and Prefix.at(path).uuid == prefix.uuid and not _same_folder(path, prefix.path):
+            return path
+    return None
+
+
+def recalled(prefix: Prefix, leases: LeaseStore) -> Prefix:
+    """Return a prefix with the uuid that machines of its own know it by, for ending them.
+
+    One that lost its uuid gets that which it was last known by; a copy of another has no machines, and no uuid.
+    """
+    if original_of(prefix, leases):
+        return replace(prefix, uuid="")
     if prefix.uuid:
         return prefix
     entries = [env for env in _read_all() if env.path == prefix.path]
@@ -108,6 +124,13 @@ def _read(path: Path) -> KnownEnv | None:
         return KnownEnv(prefix, path.stem, prefix.name, Path(workdir) if workdir else None, float(data["last_used"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them has gone meanwhile
+        return False
 
 
 def _folder() -> Path:

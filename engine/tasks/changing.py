@@ -65,6 +65,7 @@ class Changing:
         await run.carry_out(plan, scope)
 
     async def _put_right(self, run: Run) -> list[str]:
+        await in_thread("look", lambda: self.kit.require_original(Prefix.at(run.prefix)))
         dead = await in_thread("look", lambda: pending_runs(run.prefix))
         return await run.put_right(dead, self.kit.scope_of)
 

@@ -24,7 +24,7 @@ def make_prefix(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[s
 
 def remove_prefix(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping[str, Json]) -> None:
     prefix = scope.open_prefix()
-    if prefix.uuid not in ("", scope.uuid):
+    if scope.uuid and prefix.uuid not in ("", scope.uuid):  # none: it has lost it, or is a copy
         raise PrefixDamaged(f"'{scope.prefix}' is another environment now: it was left alone", hint="look into it by hand")
     known.forget(scope.uuid)
     workdir = Path(args["workdir"]) if args["workdir"] else None

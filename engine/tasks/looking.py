@@ -87,7 +87,9 @@ class Looks:
 
         Raises:
             PrefixDamaged: its files cannot be read, or its init died in the middle.
+            WorkdirError: it is a copy of another.
         """
+        self.kit.require_original(env)
         if not is_prefix(env.path) and (pending := self.pending(env)):
             raise PrefixDamaged(f"'{env.path}' is half made: {pending[0]}", hint="lagotui --run recover")
         state = read_state(env, self.kit.hosts.peek, self.settings.libvirt_url, pending=tuple(self.pending(env)), lenient=True)
@@ -118,7 +120,7 @@ class Looks:
 
     def losses(self, env: Prefix) -> list[str]:
         """Say what a destroy would lose, one sentence each."""
-        return list(losses(read_remains(known.recalled(env), self.kit.hosts.peek, self.settings.libvirt_url)))
+        return list(losses(read_remains(known.recalled(env, self.kit.leases), self.kit.hosts.peek, self.settings.libvirt_url)))
 
     def console(self, env: Prefix, machine: str) -> AbstractContextManager[ConsoleStream]:
         """Open the serial console of a machine.

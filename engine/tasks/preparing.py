@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Settings
 from ..context import TaskContext
-from ..errors import PrefixDamaged, PrefixExists, PrefixNotFound, UnknownMachine
+from ..errors import PrefixDamaged, PrefixExists, PrefixNotFound, UnknownMachine, WorkdirError
 from ..guest.dial import Dialer, DirectDialer
 from ..plan.init import plan_init
 from ..plan.model import Inverse, Plan, Step, StepKind
@@ -17,6 +18,7 @@ from ..providers.hosts import ChosenHost, Hosts
 from ..spec import EXTERNAL_PROVIDER, EnvSpec, MachineSpec, NetSpec
 from ..state import known
 from ..state.env import EnvState
+from ..state.leases import LeaseStore
 from ..state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
 from .bootstrap_steps import require_tools
 from .facts import InitRequest, addressed, read_init_file, read_state
@@ -51,8 +53,28 @@ class Kit:
         return self.scope(Path(plan.prefix), plan.uuid, plan.host)
 
     def host_of(self, env: Prefix | None) -> str:
-        """Return the name of the host that an environment is on, or that a new one would be on."""
+        """Return the name of the host that an environment is on, or that a new one would be on.
+
+        Raises:
+            WorkdirError: it is a copy of another.
+        """
+        if env is not None:
+            self.require_original(env)
         return (env.host if env is not None else "") or self.settings.libvirt_url
+
+    def require_original(self, env: Prefix) -> None:
+        """Raises: WorkdirError: the environment is a copy of one that is there still."""
+        original = known.original_of(env, self.leases)
+        if original is not None:
+            raise WorkdirError(
+                f"'{env.path}' is a copy of '{original}', whose machines and subnets it would take",
+                hint=f"work in the original: lagotui --run -p {shlex.quote(str(original))} status; "
+                "destroy ends this copy, and touches no machine; for a second environment, export the original and init from that",
+            )
+
+    @property
+    def leases(self) -> LeaseStore:
+        return LeaseStore(self.settings.lease_dir)
 
     def peek(self, env: Prefix) -> Provider | None:
         return self.hosts.peek(self.host_of(env))
@@ -70,8 +92,10 @@ class Kit:
             PrefixNotFound: it is not there.
             PrefixDamaged: its init did not come to its end.
             UnknownMachine: it has no machine of one of these names.
+            WorkdirError: it is a copy of another.
             HostError: its host cannot be reached.
         """
+        self.require_original(env)
         require_initialized(env)
         state = read_state(env, self.hosts.peek, self.settings.libvirt_url)
         unknown = [name for name in machines if name not in state.machines]

@@ -162,7 +162,7 @@ class Runs:
 def journal_folder(plan: Plan) -> Path:
     """Return where the journal of a plan is kept."""
     if plan.verb in OUTLIVING_VERBS:
-        return state_home() / "journal" / plan.uuid
+        return state_home() / "journal" / (plan.uuid or "lost")
     return Path(plan.prefix) / "journal"
 
 
@@ -189,11 +189,21 @@ def _open_journal(ctx: TaskContext, plan: Plan) -> journal.Journal:
 
 def pending_runs(prefix: Path) -> list[journal.DeadRun]:
     """Return the runs on a prefix that ended in the middle, oldest first. Call it while holding the prefix, or while nobody does."""
-    found = journal.dead_runs(prefix / "journal")
+    found = [ours for run in journal.dead_runs(prefix / "journal") if (ours := _moved_along(run, prefix)) is not None]
     with contextlib.suppress(FileNotFoundError):
         for folder in (state_home() / "journal").iterdir():
             found += [run for run in journal.dead_runs(folder) if run.plan.prefix == str(prefix)]
     return sorted(found, key=lambda run: run.at_s)
+
+
+def _moved_along(run: journal.DeadRun, prefix: Path) -> journal.DeadRun | None:
+    """Return a run that a prefix holds with paths of today; None when it came here with a copy, and is the original's."""
+    if run.plan.prefix == str(prefix):
+        return run
+    there = Path(run.plan.prefix)
+    if run.plan.uuid and Prefix.at(there).uuid == run.plan.uuid and not there.samefile(prefix):
+        return None
+    return replace(run, plan=run.plan.moved(str(prefix)))
 
 
 def with_workdir(prefix: Prefix) -> Prefix:

@@ -7,6 +7,7 @@ import pytest
 
 from engine.state.home import state_home
 from engine.state.known import forget, known_environments, recalled, register, vanished
+from engine.state.leases import LeaseStore
 from engine.state.prefix import Prefix, new_uuid, remove_tree
 
 
@@ -80,11 +81,11 @@ def test_a_lost_uuid_is_recalled(tmp_path: Path) -> None:
     prefix = make(tmp_path, "project")
     make(tmp_path, "other")
     prefix.uuid_path.unlink()
-    assert recalled(Prefix.at(prefix.path)).uuid == prefix.uuid
+    assert recalled(Prefix.at(prefix.path), LeaseStore(tmp_path / "subnets")).uuid == prefix.uuid
 
 
 def test_a_uuid_that_was_never_known_stays_lost(tmp_path: Path) -> None:
-    assert recalled(Prefix.at(tmp_path)).uuid == ""
+    assert recalled(Prefix.at(tmp_path), LeaseStore(tmp_path / "subnets")).uuid == ""
 
 
 def test_an_environment_that_vanished_is_found_from_its_workdir_and_above(tmp_path: Path) -> None:
