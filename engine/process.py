@@ -1,10 +1,14 @@
-"""External commands: an argument list, never a shell; cancellable, with a time limit, and with their output in the task log."""
+"""External commands: an argument list, never a shell; cancellable, with a time limit, and with their output in the task log.
+
+They die with us: a killed process must leave no command that still writes to an image when the next verb takes it up.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -70,15 +74,16 @@ def run(
         Cancelled: the user asked to stop.
     """
     words = [os.fspath(word) for word in argv]
+    environ = {**os.environ, "LC_ALL": "C", **(env or {})}
     ctx.log(f"$ {' '.join(words)}", logging.DEBUG)
     try:
         process = subprocess.Popen(
-            words,
+            _mortal(words, environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE,
             cwd=cwd,
-            env={**os.environ, "LC_ALL": "C", **(env or {})},
+            env=environ,
             start_new_session=True,
         )
     except (FileNotFoundError, PermissionError) as missing:  # the latter also for a folder of PATH that is closed to us
@@ -98,6 +103,13 @@ def failure_of(completed: Completed) -> EngineError:
     if "No space left on device" in stderr:
         return DiskFull(f"'{completed.argv[0]}' found the disk full: {stderr.strip().splitlines()[-1]}")
     return CommandFailed(list(completed.argv), completed.returncode, stderr)
+
+
+def _mortal(words: list[str], environ: Mapping[str, str]) -> list[str]:
+    """Return the command line that ends with the thread that runs it, where there is a program for that and one to run."""
+    path = environ.get("PATH")
+    setpriv = shutil.which("setpriv", path=path)
+    return [setpriv, "--pdeathsig", "KILL", "--", *words] if setpriv and shutil.which(words[0], path=path) else words
 
 
 def _talk(process: subprocess.Popen[bytes], stdin: bytes | Iterable[bytes], heard: Callable[[bytes], object] | None) -> tuple[bytes, bytes]:

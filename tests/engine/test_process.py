@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import subprocess
 import sys
 import threading
 import time
@@ -86,3 +89,21 @@ def test_output_goes_to_a_descriptor(ctx: TaskContext, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         run(ctx, ["cat"], stdin=iter([b"hello"]), stdout=out.fileno(), timeout_s=60)
     assert (tmp_path / "out").read_bytes() == b"hello"
+
+
+def test_a_command_dies_with_the_process_that_runs_it(tmp_path: Path) -> None:
+    said = tmp_path / "pid"
+    os.mkfifo(said)
+    program = (
+        "import sys; from engine.bus import Bus; from engine.context import TaskContext; from engine.process import run\n"
+        "with TaskContext.root(Bus(), 'test', run_id='r') as ctx:\n"
+        "    run(ctx, ['sh', '-c', 'echo $$ > \"$0\"; exec sleep 600', sys.argv[1]], timeout_s=600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, said])
+    pid = int(said.read_text())
+    handle = os.pidfd_open(pid)
+    process.kill()
+    process.wait(60)
+    ended, _, _ = select.select([handle], [], [], 60)
+    os.close(handle)
+    assert ended
