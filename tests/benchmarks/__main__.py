@@ -15,6 +15,8 @@ from tests.benchmarks.measure import Figure, Place
 BENCHMARKS: dict[str, Callable[[Place], list[Figure]]] = {
     "headless": headless.measure,
     "init": machines.measure_init,
+    "many": machines.measure_many,
+    "ends": machines.measure_ends,
     "boot": machines.measure_boot,
     "status": machines.measure_status,
     "export": exporting.measure,

@@ -30,6 +30,39 @@ def measure_init(place: Place) -> list[Figure]:
     return figures
 
 
+def measure_many(place: Place) -> list[Figure]:
+    """Initialize large environments: what the first twenty machines take, and each one beyond."""
+    place.lagotui("--run", "template", "build", "tiny")
+    seconds = {}
+    for count in (20, 40):
+        folder = place.work(f"many{count}", init_file(count))
+        rounds = []
+        for _ in range(3):
+            rounds.append(place.lagotui("--run", "init", cwd=folder))
+            place.lagotui("--run", "destroy", "-y", cwd=folder)
+        seconds[count] = sorted(rounds)[1]
+    return [
+        Figure("init of 20 machines", seconds[20], "≤ 3 s"),
+        Figure("each machine beyond", (seconds[40] - seconds[20]) / 20, "≤ 0.05 s"),
+    ]
+
+
+def measure_ends(place: Place) -> list[Figure]:
+    """Stop and destroy four machines that run."""
+    place.lagotui("--run", "template", "build", "tiny")
+    folder = place.work("ends", init_file(4))
+    stops, destroys = [], []
+    for _ in range(3):
+        place.lagotui("--run", "up", cwd=folder)
+        stops.append(place.lagotui("--run", "stop", cwd=folder))
+        place.lagotui("--run", "up", cwd=folder)
+        destroys.append(place.lagotui("--run", "destroy", "-y", cwd=folder))
+    return [
+        Figure("stop of 4 machines", sorted(stops)[1], "≤ 1 s"),
+        Figure("destroy of 4 running machines", sorted(destroys)[1], "≤ 1.5 s"),
+    ]
+
+
 def measure_boot(place: Place) -> list[Figure]:
     place.lagotui("--run", "template", "build", "tiny")
     figures = []
