@@ -249,5 +249,7 @@ class Cancelled(EngineError):
 
     exit_code = 130
 
-    def __init__(self, message: str = "cancelled", *, hint: str | None = None) -> None:
+    def __init__(self, message: str = "cancelled", *, hint: str | None = None, taken_back: bool = False) -> None:
         super().__init__(message, hint=hint)
+        self.taken_back = taken_back
+        """Whether something had been done, and has been taken back."""

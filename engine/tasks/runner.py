@@ -109,6 +109,8 @@ class Runner:
                 hint="put the cause right, then: lagotui --run recover",
             ) from self._first_failure
         self._journal.end(outcome_of(self._first_failure)[0])
+        if isinstance(self._first_failure, Cancelled) and any(step.inverse for step in self._began):
+            raise Cancelled(taken_back=True) from self._first_failure
         raise self._first_failure
 
     async def _run_step(self, step: Step) -> None:

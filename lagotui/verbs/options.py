@@ -13,6 +13,8 @@ from . import VERBS, Verb
 
 PROG = "lagotui --run"
 
+_UNKNOWN = "unrecognized arguments: "
+
 _NOT_SETTINGS = frozenset({"version", "events", "ignore_warnings"})
 
 
@@ -97,6 +99,18 @@ class _RunParser(argparse.ArgumentParser):
         super().error(message)
 
 
+class _VerbParser(argparse.ArgumentParser):
+    """Knows where global options go."""
+
+    def error(self, message: str) -> NoReturn:
+        words = message.removeprefix(_UNKNOWN).split()
+        option = words[0].partition("=")[0] if words and message.startswith(_UNKNOWN) else ""
+        known = (flag for action in parser_for_run()._actions for flag in action.option_strings)
+        if option and option in known:
+            message += f"; {option} is a global option: it goes before the verb"
+        super().error(message)
+
+
 def parser_for_run() -> _RunParser:
     """Return the parser of everything up to the verb."""
     parser = _RunParser(
@@ -148,7 +162,7 @@ def _out_format(name: str) -> str:
 def parser_for_verb(name: str, verb: Verb | None = None) -> argparse.ArgumentParser:
     """Return the parser of what follows the verb, by default one of ours, still without its arguments."""
     verb = verb or VERBS[name]
-    return argparse.ArgumentParser(
+    return _VerbParser(
         prog=f"{PROG} {name}",
         description=f"{verb.summary[0].upper()}{verb.summary[1:].removesuffix('.')}.",
         epilog=f"example:\n  {PROG} {verb.example}",
@@ -157,5 +171,5 @@ def parser_for_verb(name: str, verb: Verb | None = None) -> argparse.ArgumentPar
 
 
 def _verbs_text() -> str:
-    lines = [f"  {name:<12} {verb.summary}" for name, verb in VERBS.items()]
+    lines = [f"  {name:<15} {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(["verbs ('VERB -h' says more):", *lines])

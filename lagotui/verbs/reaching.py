@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from engine.errors import WorkdirError
+
 from ..exit_codes import ExitCode
 from ..streams import tell
 from . import Command
@@ -21,22 +23,26 @@ from .session import Interrupted, Session
 if TYPE_CHECKING:
     from engine.state.prefix import Prefix
 
+_HELP = (["-h"], ["--help"])
+
 
 def _shell(session: Session, arguments: Namespace) -> int:
     words: list[str] = arguments.words
     if not words:
-        return _explain("shell", "HOST [COMMAND…]")
-    env = session.env()
+        _shell_parser().error("the following arguments are required: HOST")
+    try:
+        env = session.env()
+    except WorkdirError:
+        if words in _HELP:
+            return _explain(_shell_parser())
+        raise
     machine = match_machine(words[0], env.load_env().machines)
-    if machine is None and words in (["-h"], ["--help"]):
-        _explain("shell", "HOST [COMMAND…]")
-        return ExitCode.OK
+    if machine is None and words in _HELP:
+        return _explain(_shell_parser())
     name = env.machine(words[0]).name if machine is None else machine
-    command = words_of_command(words[1:])
-    script = script_of(command)
+    script, command = what_to_run(words[1:])
     if script is not None:
         os.dup2(os.open(script, os.O_RDONLY), 0)
-        command = ["bash", "-s"]
     tty = not command and sys.stdin.isatty()
     if not command and not tty:
         command = ["bash"]
@@ -47,7 +53,7 @@ def _ssh(session: Session, env: Prefix, machine: str, command: Sequence[str], *,
     """Run a command in a machine; one whose ssh does not answer yet, or does not let us in yet, is waited for first."""
     from .ssh_client import run_ssh
 
-    argv = session.engine.ssh_command(env, machine, command, tty=tty)
+    argv = session.engine.ssh_command(env, machine, ["-c", *command] if command else [], tty=tty)  # -c: no script of ours
     if session.engine.speaks_ssh(env, machine):
         end = run_ssh(argv)
         if end.was_let_in:
@@ -58,9 +64,23 @@ def _ssh(session: Session, env: Prefix, machine: str, command: Sequence[str], *,
 
 
 def match_machine(host: str, machines: Iterable[str]) -> str | None:
-    """Return the machine called `host`, else the first whose name ends with it."""
+    """Return the machine called `host`, else the first whose name ends with it; an empty variable of a script's is nobody's name."""
     names = list(machines)
-    return host if host in names else next((name for name in names if name.endswith(host)), None)
+    return host if host in names else next((name for name in names if host and name.endswith(host)), None)
+
+
+def what_to_run(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the file of this computer that becomes the command's stdin, and the command; a marked command is never a file."""
+    if len(words) == 1 and _is_file(words[0]):
+        return words[0], ["bash", "-s"]
+    return None, words_of_command(words)
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):  # no possible file name: too long, or with a zero byte
+        return False
 
 
 def words_of_command(words: Sequence[str]) -> list[str]:
@@ -72,21 +92,10 @@ def words_of_command(words: Sequence[str]) -> list[str]:
     return command
 
 
-def script_of(command: Sequence[str]) -> Path | None:
-    """Return the local file that a command of one word names, to be fed to the machine's shell."""
-    if len(command) != 1:
-        return None
-    script = Path(command[0])
-    return script if script.is_file() else None
-
-
 def _enter(session: Session, arguments: Namespace) -> int:
-    from engine.errors import WorkdirError
-
     words: list[str] = arguments.words
-    if words in (["-h"], ["--help"]):
-        _explain("enter", "[--] [COMMAND…]")
-        return ExitCode.OK
+    if words in _HELP:
+        return _explain(_parser("enter", "[--] [COMMAND…]"))
     command = words_of_command(words) or [os.environ.get("SHELL", "/bin/sh")]
     try:
         env = session.env()
@@ -105,7 +114,7 @@ def _console(session: Session, arguments: Namespace) -> int:
     from .console import bridge
 
     if not sys.stdin.isatty():
-        raise ConfigError("console needs a terminal", hint="the boot messages are also told by: lagotui --run up -l debug")
+        raise ConfigError("console needs a terminal", hint=f"what it has printed: lagotui --run logs {arguments.machine}")
     env = session.env()
     name = match_machine(arguments.machine, env.load_env().machines) or env.machine(arguments.machine).name
     session.voice.note(f"console of {name}; Ctrl-] leaves it")
@@ -130,11 +139,19 @@ def _ends_raised() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def _explain(verb: str, usage: str) -> int:
+def _shell_parser() -> ArgumentParser:
+    return _parser("shell", "HOST [COMMAND…]")
+
+
+def _parser(verb: str, usage: str) -> ArgumentParser:
     parser = parser_for_verb(verb)
     parser.usage = f"{parser.prog} {usage}"
+    return parser
+
+
+def _explain(parser: ArgumentParser) -> int:
     sys.stdout.write(parser.format_help())
-    return ExitCode.USER_ERROR
+    return ExitCode.OK
 
 
 def _become(session: Session, argv: Sequence[str]) -> int:

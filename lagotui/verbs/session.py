@@ -36,7 +36,7 @@ TICK_S = 0.1
 
 
 class Interrupted(Exception):
-    """A signal ended the verb, after unfinished work was rolled back."""
+    """A signal ended the verb; what had to be rolled back has been."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
@@ -132,7 +132,7 @@ class Session:
 
         Raises:
             EngineError: what the run raised.
-            Interrupted: Ctrl-C, SIGTERM or SIGHUP came, and unfinished work has been rolled back.
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP came, and what had to be rolled back has been.
         """
         events = self.engine.bus.subscribe()
         with _watched() as signals:
@@ -167,9 +167,9 @@ class Session:
     def _cancel(self, handle: RunHandle[Any], signals: _Signals, *, again: bool) -> None:
         name = "Ctrl-C" if signals.first == signal.SIGINT else signal.Signals(signals.first).name
         if again:
-            self.voice.note(f"{name}: still rolling back; if this run is killed, 'lagotui --run recover' puts things right")
+            self.voice.note(f"{name}: still coming to an end; if this run is killed, 'lagotui --run recover' puts things right")
         else:
-            self.voice.note(f"{name}: cancelling; unfinished work is rolled back")
+            self.voice.note(f"{name}: cancelling")
             handle.cancel()
 
 
@@ -185,7 +185,8 @@ def _result(handle: RunHandle[T], signals: _Signals) -> T:
     except Cancelled as cancelled:
         if not signals.first:
             raise
-        raise Interrupted(signals.first, "cancelled; unfinished work was rolled back") from cancelled
+        done = "unfinished work was rolled back" if cancelled.taken_back else "what had been done before stays"
+        raise Interrupted(signals.first, f"cancelled; {done}") from cancelled
     if signals.first:
         raise Interrupted(signals.first, "the cancel came too late: the run had come to its end")
     return result

@@ -20,7 +20,7 @@ def _snapshot_arguments(parser: ArgumentParser) -> None:
     add("--force", action="store_true", help="let an older snapshot of that name go once the new one is there")
     add("--delete", action="store_true", help="forget the snapshot; its layers are merged with what stands on them")
     add("name", nargs="?", metavar="NAME", help="name of the snapshot")
-    add("machines", nargs="*", metavar="VM", help="machines; without any, the whole environment")
+    add("machines", nargs="*", default=[], metavar="VM", help="machines; without any, the whole environment")
 
 
 def _snapshot(session: Session, arguments: Namespace) -> int:
@@ -54,7 +54,7 @@ def _list(session: Session, as_tree: bool) -> int:
 
 def _revert_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the snapshot to go back to")
-    parser.add_argument("machines", nargs="*", metavar="VM", help="machines; without any, the whole environment")
+    parser.add_argument("machines", nargs="*", default=[], metavar="VM", help="machines; without any, the whole environment")
 
 
 def _revert(session: Session, arguments: Namespace) -> int:

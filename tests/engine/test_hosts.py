@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_auto_tells_the_task_what_it_chose(ctx: TaskContext, tmp_path: Path) -> 
     subscription = ctx.bus.subscribe()
     choose_host(ctx, "auto", sockets=[tmp_path / "none"], ask=answers)
     assert any("private" in getattr(event, "message", "") for event in subscription.take(timeout_s=1))
+
+
+def test_who_chooses_again_is_not_told_again(ctx: TaskContext, tmp_path: Path) -> None:
+    subscription = ctx.bus.subscribe()
+    choose_host(ctx, "auto", sockets=[tmp_path / "none"], ask=answers, aloud=True)
+    choose_host(ctx, "auto", sockets=[tmp_path / "none"], ask=answers)
+    levels = [(event.level, event.aloud) for event in subscription.take(timeout_s=1) if isinstance(event, TaskLog)]
+    assert levels == [(logging.INFO, True), (logging.DEBUG, False)]
+
+
+def test_no_other_host_is_offered_for_machines_that_were_made_on_this_one(ctx: TaskContext, tmp_path: Path) -> None:
+    with pytest.raises(HostUnreachable) as failure:
+        choose_host(ctx, "system", sockets=[tmp_path / "none"], ask=answers, replaceable=False)
+    assert failure.value.hint == "sudo systemctl start libvirtd"
 
 
 def test_system_that_does_not_run_is_an_error_with_the_fix(ctx: TaskContext, tmp_path: Path) -> None:

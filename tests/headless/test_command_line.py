@@ -39,17 +39,11 @@ def test_help_of_run_names_every_verb(lago: Lago) -> None:
     assert all(verb in outcome.out for verb in VERBS)
 
 
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"shell"}))
+@pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_explains_itself_with_an_example(verb: str, lago: Lago) -> None:
     outcome = lago(verb, "-h")
     assert outcome.code == 0
     assert f"lagotui --run {VERBS[verb].example}" in outcome.out
-
-
-def test_shell_without_a_machine_explains_itself(lago: Lago) -> None:
-    outcome = lago("shell")
-    assert outcome.code == 2
-    assert "HOST" in outcome.out
 
 
 def test_an_unknown_verb_gets_the_nearest_one(lago: Lago) -> None:
@@ -62,6 +56,15 @@ def test_an_unknown_verb_gets_the_nearest_one(lago: Lago) -> None:
 def test_a_wrong_command_line_is_exit_2(words: list[str], lago: Lago) -> None:
     outcome = lago(*words)
     assert (outcome.code, outcome.out) == (2, "")
+
+
+@pytest.mark.parametrize("words", [["status", "-f", "json"], ["list", "--loglevel=debug"]])
+def test_a_global_option_behind_the_verb_is_sent_to_its_place(words: list[str], lago: Lago) -> None:
+    assert "it goes before the verb" in lago(*words).err
+
+
+def test_optional_machines_are_not_said_to_be_required(lago: Lago) -> None:
+    assert lago("revert").err.endswith("the following arguments are required: NAME\n")
 
 
 def test_options_may_be_abbreviated() -> None:

@@ -60,14 +60,23 @@ def test_events_as_json_hold_the_error_too(lago: Lago) -> None:
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_cancels_and_rolls_back(signum: signal.Signals, code: int, lago: Lago) -> None:
+def test_a_signal_cancels_the_wait_and_leaves_the_machines(signum: signal.Signals, code: int, lago: Lago) -> None:
     Path("LagoInitFile").write_text(INIT_FILE)
     assert lago("init").code == 0
     lago.wait_ready = lambda ctx, scope, machine: _signal_and_wait(ctx, signum)
     outcome = lago("up")
     assert outcome.code == code
-    assert "cancelling; unfinished work is rolled back" in outcome.err
+    assert outcome.err.endswith("error: cancelled; what had been done before stays\n")
+    assert {name for _, name in lago.host.machines} == {"vm0", "web-vm1"}
+
+
+def test_a_signal_rolls_back_what_is_half_done(made: Lago) -> None:
+    made.host.start_s = 60.0
+    made.host.watchers.append(lambda change: os.kill(os.getpid(), signal.SIGINT) if change.net_up else None)
+    outcome = made("start")
+    assert outcome.code == 130
     assert outcome.err.endswith("error: cancelled; unfinished work was rolled back\n")
+    assert not made.host.nets
 
 
 def _signal_and_wait(ctx: TaskContext, signum: signal.Signals) -> None:
@@ -86,7 +95,7 @@ def test_a_second_signal_is_told_that_the_roll_back_goes_on(made: Lago) -> None:
         while not ctx.token.wait(0.01):
             pass
         os.kill(os.getpid(), signal.SIGINT)
-        while "still rolling back" not in stderr.getvalue():  # a step that cannot be interrupted at once
+        while "still coming to an end" not in stderr.getvalue():  # a step that cannot be interrupted at once
             threading.Event().wait(0.01)
         ctx.raise_if_cancelled()
 
@@ -94,7 +103,7 @@ def test_a_second_signal_is_told_that_the_roll_back_goes_on(made: Lago) -> None:
     stderr: Any = sys.stderr
     outcome = made("up")
     assert outcome.code == 130
-    assert "Ctrl-C: still rolling back" in outcome.err
+    assert "Ctrl-C: still coming to an end" in outcome.err
 
 
 def test_the_handlers_of_signals_are_put_back(made: Lago) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from lagotui.verbs.console import bridge
-from lagotui.verbs.reaching import match_machine, script_of, words_of_command
+from lagotui.verbs.reaching import match_machine, what_to_run, words_of_command
 from tests.headless.terminal_user import Lago
 
 
 @pytest.mark.parametrize(
-    ("host", "machine"), [("vm0", "vm0"), ("web-vm1", "web-vm1"), ("vm1", "web-vm1"), ("1", "web-vm1"), ("vm", None), ("", "vm0")]
+    ("host", "machine"), [("vm0", "vm0"), ("web-vm1", "web-vm1"), ("vm1", "web-vm1"), ("1", "web-vm1"), ("vm", None), ("", None)]
 )
 def test_a_machine_is_meant_by_its_name_or_by_the_end_of_it(host: str, machine: str | None) -> None:
     assert match_machine(host, ["vm0", "web-vm1"]) == machine
@@ -42,14 +42,6 @@ def test_markers_before_the_command_are_no_part_of_it(words: list[str], command:
     assert words_of_command(words) == command
 
 
-def test_one_word_that_names_a_file_is_a_script(tmp_path: Path) -> None:
-    script = tmp_path / "script.sh"
-    script.touch()
-    assert script_of([str(script)]) == script
-    assert script_of([str(script), "x"]) is None
-    assert script_of([str(tmp_path)]) is None
-
-
 @pytest.mark.parametrize("verb", ["shell", "console"])
 def test_an_unknown_machine_is_exit_2(verb: str, made: Lago, monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = made(verb, "nothere")
@@ -62,8 +54,35 @@ def test_shell_asks_for_help_where_no_machine_is_called_so(made: Lago) -> None:
     assert "HOST [COMMAND…]" in outcome.out
 
 
+def test_shell_explains_itself_where_there_is_no_environment(lago: Lago) -> None:
+    assert "HOST [COMMAND…]" in lago("shell", "--help").out
+
+
+def test_shell_without_a_machine_is_a_wrong_command_line(made: Lago) -> None:
+    outcome = made("shell")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "HOST" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "script", "command"),
+    [
+        (["true"], "true", ["bash", "-s"]),
+        (["-c", "true"], None, ["true"]),
+        (["--", "true"], None, ["true"]),
+        (["true", "x"], None, ["true", "x"]),
+        (["x" * 5000], None, ["x" * 5000]),
+    ],
+)
+def test_a_single_word_may_be_a_script_but_no_marked_one(words: list[str], script: str | None, command: list[str], lago: Lago) -> None:
+    Path("true").touch()
+    assert what_to_run(words) == (script, command)
+
+
 def test_console_needs_a_terminal(made: Lago) -> None:
-    assert "console needs a terminal" in made("console", "vm0").err
+    outcome = made("console", "vm0")
+    assert "console needs a terminal" in outcome.err
+    assert outcome.err.endswith("next: what it has printed: lagotui --run logs vm0\n")
 
 
 class Stream:

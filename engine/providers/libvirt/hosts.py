@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import socket
@@ -49,6 +50,7 @@ def choose_host(
     sockets: Sequence[Path] = SYSTEM_SOCKETS,
     ask: Callable[[str, float], str] | None = None,
     aloud: bool = False,
+    replaceable: bool = True,
 ) -> HostChoice:
     """Choose the libvirt for a setting of `libvirt_url`; starts nothing.
 
@@ -58,6 +60,7 @@ def choose_host(
         sockets: where the system's daemon may listen.
         ask: connects to a URI within some seconds, returns "" or why that did not work; None for a real connection.
         aloud: tell the user when the private host takes over from the system's.
+        replaceable: whether another host would do, as it would not for machines that were made there.
 
     Raises:
         HostUnreachable: the system's libvirt is wanted, and it is not running or closed to the user.
@@ -66,16 +69,21 @@ def choose_host(
         return HostChoice(HostKind.PRIVATE, "", "your own private libvirt, as configured")
     if wanted not in ("", "auto", HostKind.SYSTEM, SYSTEM_URI):
         return HostChoice(HostKind.URI, wanted, f"'{wanted}', as configured")
-    problem, hint = _system_problem(sockets, ask or _ask)
+    problem, fix = _system_problem(sockets, ask or _ask)
     if wanted in (HostKind.SYSTEM, SYSTEM_URI):
         if problem:
-            raise HostUnreachable(f"cannot use '{SYSTEM_URI}': {problem}", hint=hint)
+            raise HostUnreachable(
+                f"cannot use '{SYSTEM_URI}': {problem}", hint=f"{fix}, or use --libvirt_url private" if replaceable else fix
+            )
         return HostChoice(HostKind.SYSTEM, SYSTEM_URI, f"'{SYSTEM_URI}', as configured")
     if problem:
         choice = HostChoice(HostKind.PRIVATE, "", f"your own private libvirt, because '{SYSTEM_URI}' cannot be used: {problem}")
     else:
         choice = HostChoice(HostKind.SYSTEM, SYSTEM_URI, f"'{SYSTEM_URI}', because it is open to you")
-    (ctx.tell if aloud and problem else ctx.log)(f"host: {choice.why}")
+    if aloud and problem:
+        ctx.tell(f"host: {choice.why}")
+    else:  # said once for each run: whoever chooses again hears the same
+        ctx.log(f"host: {choice.why}", logging.INFO if aloud else logging.DEBUG)
     return choice
 
 
@@ -84,11 +92,10 @@ def _system_problem(sockets: Sequence[Path], ask: Callable[[str, float], str]) -
     states = {_look(path) for path in sockets}
     if _Socket.OPEN in states:
         problem = ask(SYSTEM_URI, ASK_TIMEOUT_S)
-        return (problem, "see: journalctl -u libvirtd, or use --libvirt_url private") if problem else ("", "")
+        return (problem, "see: journalctl -u libvirtd") if problem else ("", "")
     if _Socket.CLOSED in states:
-        join = f"sudo usermod -aG libvirt {_user_name()}, then log in again"
-        return f"its socket is {_Socket.CLOSED}", f"{join}, or use --libvirt_url private"
-    return f"its daemon is {_Socket.ABSENT}", "sudo systemctl start libvirtd, or use --libvirt_url private"
+        return f"its socket is {_Socket.CLOSED}", f"sudo usermod -aG libvirt {_user_name()}, then log in again"
+    return f"its daemon is {_Socket.ABSENT}", "sudo systemctl start libvirtd"
 
 
 def _look(path: Path) -> _Socket:

@@ -51,8 +51,11 @@ def _is_surely_down(choice: HostChoice) -> bool:
 def _choice(ctx: TaskContext, host: str, settings: Settings) -> HostChoice:
     """Return the host again with its reason; the daemon is not asked, since we are about to connect to it."""
     wanted = settings.libvirt_url if settings.libvirt_url in ("", "auto") else host
-    chosen = choose_host(ctx, wanted, ask=lambda _uri, _timeout_s: "")
-    return chosen if host in (chosen.kind.value, chosen.uri) else choose_host(ctx, host, ask=lambda _uri, _timeout_s: "")
+    made_elsewhere = settings.libvirt_url not in ("", "auto", host)
+    chosen = choose_host(ctx, wanted, ask=lambda _uri, _timeout_s: "", replaceable=not made_elsewhere)
+    if host in (chosen.kind.value, chosen.uri):
+        return chosen
+    return choose_host(ctx, host, ask=lambda _uri, _timeout_s: "", replaceable=False)
 
 
 def _session(choice: HostChoice, settings: Settings) -> Session:
