@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .bus import Bus
 from .errors import SubnetTaken
 from .events import EnvChanged
+from .guest.forward import Forward
 from .plan.destroy import plan_destroy
 from .plan.diff import Change, EnvDiff, Fate, ItemDiff
 from .plan.export import ExportRequest
@@ -43,6 +44,7 @@ __all__ = [
     "Engine",
     "EnvDiff",
     "ExportRequest",
+    "Forward",
     "Fate",
     "InitRequest",
     "ItemDiff",

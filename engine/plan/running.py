@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ..errors import InitFileError
+from ..errors import InitFileError, MachineStateError
 from ..spec import MachineSpec
 from ..state.env import EnvState
 from .model import Inverse, Plan, Recovery, Resource, Step, StepKind
@@ -150,6 +150,21 @@ def idle_nets(state: EnvState, stopping: Sequence[str]) -> list[str]:
     still_used = {nic.net for machine in staying for nic in machine.nics}
     touched = {nic.net for name in stopping for nic in state.machines[name].spec.nics}
     return [name for name in state.nets if name in touched and name not in still_used]
+
+
+def plan_nets(state: EnvState, nets: Sequence[str], *, up: bool) -> Plan:
+    """Start or stop nets by name.
+
+    Raises:
+        MachineStateError: a machine that runs uses a net that should be stopped.
+    """
+    if up:
+        steps = [start_net_step(name) for name in nets if not state.nets[name].up]
+        return Plan("start", "Start nets", state.ref.prefix, state.ref.uuid, state.host, tuple(steps))
+    users = [name for name, m in state.machines.items() if m.status.is_up and any(nic.net in nets for nic in m.spec.nics)]
+    if users:
+        raise MachineStateError(f"running machines use {', '.join(nets)}: {', '.join(users)}", hint=f"lagotui --run stop {' '.join(users)}")
+    return Plan("stop", "Stop nets", state.ref.prefix, state.ref.uuid, state.host, tuple(stop_steps(state, (), nets)), Recovery.FINISH)
 
 
 def start_net_step(name: str) -> Step:

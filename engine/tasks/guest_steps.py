@@ -134,15 +134,26 @@ def _read(machine: str, script: Path) -> bytes:
 
 
 def collect_machine(ctx: TaskContext, guest: Guest, folder: Path, *, skip_missing: bool) -> None:
-    """Fetch the artifacts of a machine into a folder, by ssh, or from the disk of a machine that is down.
+    """Fetch the artifacts of a machine into a folder. Raises: as `extract`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    extract(ctx, guest, artifact_names(guest.artifacts), folder, skip_missing=skip_missing)
+
+
+def extract(ctx: TaskContext, guest: Guest, names: Mapping[str, str], folder: Path, *, skip_missing: bool) -> None:
+    """Fetch files and folders of a machine, by ssh, or from the disk of a machine that is down.
+
+    Args:
+        ctx: of the task.
+        guest: the machine.
+        names: path there → name in `folder`.
+        folder: it is there.
+        skip_missing: what is not there is left out.
 
     Raises:
         PathNotFound: one is not there, and `skip_missing` is not set.
         CopyFailed: some of it could not be copied, and `skip_missing` is not set.
         MachineStateError: the machine runs and does not let us in: nobody reads the disk of a running machine.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    names = artifact_names(guest.artifacts)
     if not names:
         return
     missing = _collect(ctx, guest, names, folder, strict=not skip_missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +13,7 @@ from ..errors import Cancelled, CopyFailed, EngineError, GuestError, HostError, 
 from ..spec import ServiceState
 from ..state.prefix import Prefix
 from .changing import Changing
-from .guest_steps import Guest, collect_machine, deploy_machine
+from .guest_steps import Guest, collect_machine, deploy_machine, extract
 from .runs import Run, RunHandle
 from .targets import ssh_target
 from .threads import in_thread
@@ -58,17 +58,39 @@ class GuestVerbs(Changing):
 
         return self._in_machine("copy-from-vm", f"Copy {machine}:{remote} to {local}", env, machine, work)
 
-    def collect(self, env: Prefix, output: Path, *, skip_missing: bool = True) -> RunHandle[None]:
-        """Fetch what the init file lists as `artifacts` of every machine to `output/<machine>/`, also from machines that are down.
+    def extract(self, env: Prefix, machine: str, paths: Mapping[str, Path], *, skip_missing: bool = False) -> RunHandle[None]:
+        """Fetch files and folders of a machine, also of one that is down.
+
+        Args:
+            env: the environment.
+            machine: of it.
+            paths: path there → place here; the folder of the place must be there.
+            skip_missing: what is not there is left out.
+        """
+
+        def work(ctx: TaskContext) -> None:
+            guest = Guest(self.kit, env, env.machine(machine))
+            for folder in dict.fromkeys(place.parent for place in paths.values()):
+                names = {path: place.name for path, place in paths.items() if place.parent == folder}
+                extract(ctx, guest, names, folder, skip_missing=skip_missing)
+
+        async def body(run: Run) -> None:
+            await in_thread("extract", lambda: work(run.ctx))
+
+        return self._runs.start("extract", f"Extract paths of {machine}", None, body)
+
+    def collect(self, env: Prefix, output: Path, machines: Sequence[str] = (), *, skip_missing: bool = True) -> RunHandle[None]:
+        """Fetch what the init file lists as `artifacts` of machines to `output/<machine>/`, also from machines that are down.
 
         Args:
             env: the environment.
             output: made; what has the name already is renamed.
+            machines: by name; all of them when none is named.
             skip_missing: an artifact that is not there is left out, and one of which not everything can be read is told.
         """
 
         async def body(run: Run) -> None:
-            guests = await self._guests(env)
+            guests = await self._guests(env, machines)
             await in_thread("make", lambda: _make_output(run.ctx, output))
 
             def work(ctx: TaskContext, guest: Guest) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..plan.power import plan_cleanup, plan_reboot, plan_shutdown
+from ..plan.running import plan_nets
 from ..state.prefix import Prefix
 from .changing import Changing
 from .facts import read_remains
@@ -34,6 +35,11 @@ class PowerVerbs(Changing):
             return self._plan_and_do("reboot", title, env, machines, lambda state: plan_reboot(state, machines))
         title = "Shutdown specified VMs" if machines else "Shutdown prefix"
         return self._plan_and_do("shutdown", title, env, machines, lambda state: plan_shutdown(state, machines), releases=True)
+
+    def switch_nets(self, env: Prefix, nets: Sequence[str], *, up: bool) -> RunHandle[None]:
+        """Start nets, or stop nets that no running machine uses, by name."""
+        verb, title = ("start", "Start nets") if up else ("stop", "Stop nets")
+        return self._plan_and_do(verb, title, env, (), lambda state: plan_nets(state, nets, up=up), releases=not up)
 
     def cleanup(self, env: Prefix) -> RunHandle[None]:
         """Stop everything, and mark the environment as not initialized; its files stay until it is destroyed."""

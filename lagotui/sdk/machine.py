@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.api import Forward
     from engine.spec import DiskSpec, MachineSpec
 
     from ..plugins.service import ServicePlugin
@@ -212,7 +213,7 @@ class VM:
         self._env.engine.copy_from(self._env.prefix, self._name, remote_path, Path(local_path)).result()
 
     def extract_paths(self, paths: Sequence[tuple[str, str]], ignore_nopath: bool = False) -> None:
-        """Copy several things out of the machine.
+        """Copy several things out of the machine, whether it runs or not.
 
         Args:
             paths: (there, here), each.
@@ -221,14 +222,32 @@ class VM:
         Raises:
             PathNotFound: something is not there.
         """
-        from engine.errors import PathNotFound
+        found = {remote: Path(local).absolute() for remote, local in paths}
+        self._env.engine.extract(self._env.prefix, self._name, found, skip_missing=ignore_nopath).result()
 
-        for remote, local in paths:
-            try:
-                self.copy_from(remote, local)
-            except PathNotFound:
-                if not ignore_nopath:
-                    raise
+    extract_paths_dead = extract_paths
+    """The same: of a machine that is down, the disk is read."""
+
+    def collect_artifacts(self, host_path: str | Path, ignore_nopath: bool = True) -> None:
+        """Fetch what the init file lists as `artifacts` of the machine into a folder, `_` for `/` in their names."""
+        folder = Path(host_path).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [path for path in self.spec.extra.get("artifacts") or () if path.strip("/.")]
+        self.extract_paths([(path, str(folder / path.replace("/", "_"))) for path in paths], ignore_nopath)
+
+    def export_disks(
+        self, standalone: bool = True, dst_dir: str | Path = ".", compress: bool = False, collect_only: bool = False
+    ) -> list[str]:
+        """Write the machine's disks, with an init file, into a folder; return the paths of the images. See `SDK.export_vms`."""
+        exported = self._env.export_vms([self._name], standalone, dst_dir, compress, collect_only=collect_only)
+        return [str(path) for path in exported[self._name]]
+
+    def forward(self, port: int, *, bind: str = "127.0.0.1", local_port: int = 0) -> Forward:
+        """Open a port of this machine that leads to one of the machine, for the length of a `with`; its `port` is the one to use."""
+        return self._env.engine.forward(self._env.prefix, self._name, port, bind=bind, local_port=local_port)
+
+    def save(self, path: object = None) -> None:
+        """Do nothing: what a machine is made of is saved with every change. For old scripts."""
 
     def service(self, name: str) -> Service | ServicePlugin:
         """Return a service; managed by a plugin, where the init file names one as `service_provider`."""

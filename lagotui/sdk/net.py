@@ -43,6 +43,21 @@ class Net:
         """Whether it is up."""
         return self._env.state().nets[self._name].up
 
+    def start(self) -> None:
+        """Bring it up, unless it is."""
+        self._env.engine.switch_nets(self._env.prefix, (self._name,), up=True).result()
+
+    def stop(self) -> None:
+        """Take it down.
+
+        Raises:
+            MachineStateError: a machine that runs uses it.
+        """
+        self._env.engine.switch_nets(self._env.prefix, (self._name,), up=False).result()
+
+    def save(self) -> None:
+        """Do nothing: what a net is made of is saved with every change. For old scripts."""
+
     def mapping(self) -> Mapping[str, str]:
         """Return DNS name → address."""
         return self.spec.mapping

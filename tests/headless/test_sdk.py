@@ -54,6 +54,19 @@ def test_machines_and_nets_are_objects(env: sdk.SDK) -> None:
         assert net.mapping()["vm0"] == "192.168.210.2"
 
 
+def test_nets_start_and_stop_alone(env: sdk.SDK) -> None:
+    with env:
+        net = env.get_nets()["lan"]
+        net.start()
+        assert net.alive()
+        env.start(["vm0"])
+        with pytest.raises(sdk.LagoException, match="running machines use lan: vm0"):
+            net.stop()
+        env.get_vms()["vm0"].stop()
+        net.stop()
+        assert not net.alive()
+
+
 def test_start_and_stop(env: sdk.SDK) -> None:
     with env:
         env.start(["vm0"])
