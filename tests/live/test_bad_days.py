@@ -185,16 +185,35 @@ def test_a_private_host_that_died_is_no_obstacle(running: Person, verb: str) -> 
     assert left_behind(running) == []
 
 
+def kill_libvirtd(world: int) -> None:
+    for daemon in Path(f"/proc/{world}/task/{world}/children").read_text().split():
+        if Path(f"/proc/{daemon}/comm").read_text().strip() == "libvirtd":
+            os.kill(int(daemon), signal.SIGKILL)
+
+
 def test_a_daemon_that_died_is_waited_for(running: Person) -> None:
     for verb in (("shell", "one", "true"), ("snapshot", "s1"), ("stop", "one")):
-        world = pids_of(running, "world_init.py")[-1]
-        for daemon in Path(f"/proc/{world}/task/{world}/children").read_text().split():
-            if Path(f"/proc/{daemon}/comm").read_text().strip() == "libvirtd":
-                os.kill(int(daemon), signal.SIGKILL)
+        kill_libvirtd(pids_of(running, "world_init.py")[-1])
         running.lago(*verb)
     assert machines(running) == {"down"}
     running.lago("destroy", "-y")
     assert left_behind(running) == []
+
+
+def test_a_network_that_a_daemon_made_as_it_died_is_no_obstacle(running: Person) -> None:
+    world = pids_of(running, "world_init.py")[-1]
+    inside = (*running.switch, "nsenter", "-t", str(world), "-U", "-n", "--preserve-credentials", "--")
+
+    def bridges() -> set[str]:
+        said = subprocess.run([*inside, "ip", "-o", "link", "show", "type", "bridge"], check=True, capture_output=True, text=True)
+        return {line.split(":")[1].strip() for line in said.stdout.splitlines()}
+
+    kept = bridges()
+    subprocess.run([*inside, "ip", "link", "add", "lt-lost", "type", "bridge"], check=True)
+    kill_libvirtd(world)
+    running.lago("start")
+    assert bridges() == kept
+    assert running.lago("shell", "one", "hostname").strip() == "one"
 
 
 def test_a_machine_that_died_is_down_and_starts_again(running: Person) -> None:

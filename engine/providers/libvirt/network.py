@@ -30,7 +30,11 @@ def start_net(
         # Another run may have made the net between our look and our call.
         if _find(conn, env, net.name) is not None:
             return False
-        raise refused(f"cannot start net '{net.name}'", error) from error
+        failure = refused(f"cannot start net '{net.name}'", error)
+        bridge = bridge_name(env, net.name)
+        if f"in use by interface {bridge}" in failure.message:  # nobody else makes one of that name
+            failure.hint = f"a libvirtd that died left it: sudo ip link delete {bridge}"
+        raise failure from error
     return True
 
 

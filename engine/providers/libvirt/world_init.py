@@ -80,6 +80,8 @@ class Daemons:
             if name is not None:
                 say(f"{name} ended with status {status}; it is started again")
                 time.sleep(RESTART_PAUSE_S)
+                if name == "libvirtd":
+                    remove_lost_nets()
                 self.start(name)
 
     def wait_until_up(self, ready_fd: int) -> None:
@@ -160,6 +162,22 @@ def _dial(peer: socket.socket, host: str, port: str, timeout_s: str) -> None:
 def in_use() -> bool:
     """Whether a domain or a network is active: libvirt keeps one status file for each."""
     return any(next((RUN / kind).glob("*.xml"), None) is not None for kind in ("qemu", "network"))
+
+
+def remove_lost_nets() -> None:
+    """Remove the bridges and servers of networks that libvirtd began to make or remove when it died: it would not let anybody use them."""
+    kept = "".join(path.read_text(errors="replace") for path in (RUN / "network").glob("*.xml"))
+    for server in (RUN / "network").glob("*.pid"):
+        with contextlib.suppress(OSError, ValueError):  # it ended by itself
+            pid = int(server.read_text())
+            if not server.with_suffix(".xml").exists() and Path(f"/proc/{pid}/comm").read_text().strip() == "dnsmasq":
+                os.kill(pid, signal.SIGKILL)
+    shown = subprocess.run(["ip", "-o", "link", "show", "type", "bridge"], capture_output=True, text=True, timeout=MOUNT_TIMEOUT_S)
+    for line in shown.stdout.splitlines():
+        bridge = line.split(":")[1].strip()
+        if f"'{bridge}'" not in kept:
+            say(f"bridge {bridge} was left by a network that libvirtd does not know; it is removed")
+            subprocess.run(["ip", "link", "delete", bridge], timeout=MOUNT_TIMEOUT_S)
 
 
 def _answers(path: Path) -> bool:
