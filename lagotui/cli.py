@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from . import __version__
 from .exit_codes import ExitCode
-from .streams import secure
+from .streams import mute, secure, tell
 
 RUN = "--run"
 
@@ -31,6 +31,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: this process's own); return the exit code."""
     secure()
     words = list(sys.argv[1:] if argv is None else argv)
+    return _run_ui() if not words else _written(words)
+
+
+def _written(words: list[str]) -> int:
+    """Do what needs no screen, down to the last byte of what it says."""
+    try:
+        code = _run_words(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute(sys.stdout)
+        return ExitCode.PIPE_CLOSED
+    except OSError as failure:
+        mute(sys.stdout)
+        tell(sys.stderr, f"error: the result cannot be written: {failure.strerror}\n")
+        return ExitCode.USER_ERROR
+    return code
+
+
+def _run_words(words: list[str]) -> int:
     if words == ["--version"]:
         sys.stdout.write(f"lagotui {__version__}\n")
         return ExitCode.OK
@@ -40,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words in (["-h"], ["--help"]):
         sys.stdout.write(USAGE)
         return ExitCode.OK
-    if words:
-        return _usage_error(f"'{words[0]}' is not an option of lagotui; a verb goes behind {RUN}")
-    return _run_ui()
+    return _usage_error(f"'{words[0]}' is not an option of lagotui; a verb goes behind {RUN}")
 
 
 def _run_headless(before: list[str], after: list[str]) -> int:
@@ -62,5 +79,5 @@ def _run_ui() -> int:
 
 
 def _usage_error(message: str) -> int:
-    sys.stderr.write(f"lagotui: {message}\n{USAGE}")
+    tell(sys.stderr, f"lagotui: {message}\n{USAGE}")
     return ExitCode.USER_ERROR

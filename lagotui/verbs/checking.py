@@ -24,7 +24,7 @@ def _check(session: Session, arguments: Namespace) -> int:
 
     found = check_file(session.settings, arguments.file)
     if session.settings.out_format == "default":
-        session.out.writelines(f"{each}\n" for each in found)
+        session.write("".join(f"{each}\n" for each in found))
         session.voice.note(_summary(arguments.file, found))
     else:
         session.show([each.to_json() for each in found])
@@ -44,7 +44,7 @@ def _no_arguments(parser: ArgumentParser) -> None:
 def _schema(session: Session, _arguments: Namespace) -> int:
     from engine.initfile.schema import schema_text
 
-    session.out.write(schema_text())
+    session.write(schema_text())
     return ExitCode.OK
 
 

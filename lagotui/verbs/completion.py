@@ -100,7 +100,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _completions(session: Session, arguments: Namespace) -> int:
-    session.out.write(completions(arguments.shell))
+    session.write(completions(arguments.shell))
     return ExitCode.OK
 
 

@@ -37,7 +37,7 @@ def _generate_config(session: Session, arguments: Namespace) -> int:
         for name, section in sections().items()
     ]
     made = f"made by lagotui {__version__} on {time.strftime('%Y-%m-%d %H:%M:%S')}"
-    session.out.write(config_text(entries, made=made, verbose=arguments.verbose))
+    session.write(config_text(entries, made=made, verbose=arguments.verbose))
     return ExitCode.OK
 
 

@@ -33,8 +33,7 @@ def _logs(session: Session, arguments: Namespace) -> int:
 
 
 def _write(session: Session, lines: list[str]) -> None:
-    session.out.writelines(f"{line}\n" for line in lines)
-    session.out.flush()
+    session.write("".join(f"{line}\n" for line in lines))
 
 
 COMMANDS: Mapping[str, Command] = {"logs": Command(_logs, _arguments)}

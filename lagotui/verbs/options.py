@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from ..exit_codes import ExitCode
 from ..present.lago_formats import FORMATS
+from ..streams import tell
 from . import VERBS, Verb
 
 PROG = "lagotui --run"
@@ -70,7 +73,15 @@ class _Unfit(Exception):
     """Some words are no complete set of options."""
 
 
-class _RunParser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
+    """Keeps its exit code when nobody can hear what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        tell(sys.stderr, f"{self.format_usage()}{self.prog}: error: {message}\n")
+        raise SystemExit(ExitCode.USER_ERROR)
+
+
+class _RunParser(_Parser):
     """Can be asked about words without a word on stderr."""
 
     _asked = False
@@ -99,7 +110,7 @@ class _RunParser(argparse.ArgumentParser):
         super().error(message)
 
 
-class _VerbParser(argparse.ArgumentParser):
+class _VerbParser(_Parser):
     """Knows where global options go."""
 
     def error(self, message: str) -> NoReturn:

@@ -17,7 +17,7 @@ def _plan(session: Session, arguments: Namespace) -> int:
     request = request_of(session, arguments)
     plan = session.engine.plan(request)
     if session.settings.out_format == "default":
-        session.out.write(plan_text(plan))
+        session.write(plan_text(plan))
     else:
         session.show(plan_data(plan))
     return ExitCode.OK
@@ -30,7 +30,7 @@ def _generate_arguments(parser: ArgumentParser) -> None:
 def _generate(session: Session, arguments: Namespace) -> int:
     data = session.engine.generate_init(session.env(), arguments.without)
     if session.settings.out_format in ("default", "yaml"):
-        session.out.write(_yaml(data))
+        session.write(_yaml(data))
     else:
         session.show(data)
     return ExitCode.OK

@@ -46,7 +46,7 @@ def _list(session: Session, as_tree: bool) -> int:
     if not as_tree:
         session.show(snapshot_data(env.load_env().machines))
     elif session.settings.out_format == "default":
-        session.out.write(tree_text(session.engine.snapshots(env)))
+        session.write(tree_text(session.engine.snapshots(env)))
     else:
         session.show(tree_data(session.engine.snapshots(env)))
     return ExitCode.OK

@@ -35,18 +35,20 @@ def test_streams_that_take_nothing_do_no_harm(line: str, shell: Shell) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_error_that_nobody_can_hear_keeps_its_exit_code(shell: Shell) -> None:
-    assert shell("lago nonsense 2>&-").returncode == 2
+@pytest.mark.parametrize("line", ["lago nonsense 2>&-", "lago list --nonsense 2>/dev/full"])
+def test_an_error_that_nobody_can_hear_keeps_its_exit_code(line: str, shell: Shell) -> None:
+    assert shell(line).returncode == 2
 
 
-def test_a_result_that_cannot_be_written_is_an_error(shell: Shell) -> None:
-    done = shell("lago template list >/dev/full")
-    assert done.returncode == 2
-    assert "the result cannot be written: No space left on device" in done.stderr
+@pytest.mark.parametrize("words", ["template list", "schema", "--help", "list --help", "--version"])
+def test_a_result_that_cannot_be_written_is_an_error(words: str, shell: Shell) -> None:
+    done = shell(f"lago {words} >/dev/full")
+    assert (done.returncode, done.stderr) == (2, "error: the result cannot be written: No space left on device\n")
 
 
-def test_a_result_that_nobody_reads_is_no_error_to_tell(shell: Shell) -> None:
-    done = shell("{ lago template list; echo $? >code; } | head -c 0; cat code")
+@pytest.mark.parametrize("words", ["template list", "--help"])
+def test_a_result_that_nobody_reads_is_no_error_to_tell(words: str, shell: Shell) -> None:
+    done = shell(f"{{ lago {words}; echo $? >code; }} | head -c 0; cat code")
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
