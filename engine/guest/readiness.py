@@ -140,8 +140,8 @@ class _Wait:
         if not status.is_up or status in _NO_HOPE:
             serial = self._serial_end()
             raise MachineStateError(
-                f"'{self.target.name}' is {status.value}, so it will not answer ssh{serial}",
-                hint="start it again with: lagotui --run start" if not status.is_up else None,
+                f"'{self.target.name}' is {status.phrase}, so it will not answer ssh{serial}",
+                hint="start it again with: lagotui --run start" if not status.is_up or status is MachineStatus.STOPPING else None,
             )
         self.ctx.progress(round(self._elapsed_s, 1), self.limit_s, unit="s", note=self._note())
 

@@ -118,7 +118,7 @@ def _refuse_dead(probes: Probes, missing: dict[str, str]) -> None:
     status = probes.status()
     if not status.is_up:
         raise MachineStateError(
-            f"'{probes.name}' is {status.value}, so it will never be ready: {', '.join(missing)}",
+            f"'{probes.name}' is {status.phrase}, so it will never be ready: {', '.join(missing)}",
             hint=f"lagotui --run start {probes.name}",
         )
 

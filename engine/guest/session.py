@@ -44,7 +44,7 @@ class Way:
         status = self.status()
         if not status.is_up:
             name = self.target.name
-            raise MachineStateError(f"'{name}' is {status.value}{what}", hint=f"start it with: lagotui --run start {name}")
+            raise MachineStateError(f"'{name}' is {status.phrase}{what}", hint=f"start it with: lagotui --run start {name}")
 
 
 @dataclass(slots=True)

@@ -50,6 +50,11 @@ class MachineStatus(StrEnum):
         """Whether the machine holds memory on its host."""
         return self not in (MachineStatus.DOWN, MachineStatus.SHUT_OFF, MachineStatus.CRASHED, MachineStatus.UNREADABLE)
 
+    @property
+    def phrase(self) -> str:
+        """For "the machine is …"."""
+        return "going down" if self is MachineStatus.STOPPING else self.value
+
 
 class ServiceState(IntEnum):
     """State of a service in a machine, with the predecessor's numbers."""

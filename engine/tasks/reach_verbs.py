@@ -86,7 +86,7 @@ class ReachVerbs:
         address = ssh_target(env, spec, self.settings).address
         status = self.kit.state(env, (machine,)).machines[machine].status
         if not status.is_up:
-            raise MachineStateError(f"machine '{machine}' is {status.value}", hint=f"lagotui --run start {machine}")
+            raise MachineStateError(f"machine '{machine}' is {status.phrase}", hint=f"lagotui --run start {machine}")
         return Forward(self.kit.dialer(env, spec), address, port, bind=bind, local_port=local_port, tell=tell)
 
     def ssh_config(self, env: Prefix, machines: Sequence[str] = ()) -> str:
