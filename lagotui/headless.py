@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from .exit_codes import ExitCode
 from .streams import mute
 from .verbs import VERBS, Command, Verb, command
 from .verbs.narration import Narrator, narrator
-from .verbs.options import RunOptions, parse_run, parser_for_run, parser_for_verb
+from .verbs.options import RunOptions, WrongWords, parse_run, parser_for_run, parser_for_verb
 
 if TYPE_CHECKING:
     from .verbs.session import OpenEngine
@@ -29,6 +30,9 @@ def run(words: Sequence[str], *, events_json: bool = False, open_engine: OpenEng
     """
     try:
         options = parse_run(words)
+    except WrongWords as wrong:
+        narrator(sys.stderr, as_json=events_json or _asks_for_json(words)).misunderstood(wrong.prog, wrong.usage, wrong.message)
+        return ExitCode.USER_ERROR
     except SystemExit as leave:
         return int(leave.code or 0)
     if options.version:
@@ -41,12 +45,20 @@ def run(words: Sequence[str], *, events_json: bool = False, open_engine: OpenEng
     return _guarded(options, narrator(sys.stderr, as_json=as_json), open_engine)
 
 
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Whether a command line that cannot be understood asks for its complaint as JSON."""
+    return "--events=json" in words or ("--events", "json") in pairwise(words)
+
+
 def _guarded(options: RunOptions, voice: Narrator, open_engine: OpenEngine | None) -> int:
     """Run one verb; turn everything that can leave it into a message and an exit code."""
     try:
         code = _run_verb(options, voice, open_engine)
         sys.stdout.flush()
         return code
+    except WrongWords as wrong:
+        voice.misunderstood(wrong.prog, wrong.usage, wrong.message)
+        return ExitCode.USER_ERROR
     except SystemExit as leave:
         return int(leave.code or 0)
     except BrokenPipeError:

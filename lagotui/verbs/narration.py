@@ -10,6 +10,7 @@ from typing import Protocol, TextIO
 
 from engine.events import Event
 
+from ..exit_codes import ExitCode
 from ..present.ansi import CLEAR_BELOW, Ink, paint, up
 from ..present.tasklines import TaskLines, running_lines
 from ..streams import tell
@@ -35,6 +36,10 @@ class Narrator(Protocol):
 
     def failed(self, message: str, hint: str, exit_code: int) -> None:
         """Tell why the verb failed, and the next step."""
+        ...
+
+    def misunderstood(self, prog: str, usage: str, message: str) -> None:
+        """Tell what is wrong with a command line, and how it is meant to be."""
         ...
 
     def trace(self, failure: BaseException) -> None:
@@ -75,6 +80,9 @@ class LineNarrator:
     def failed(self, message: str, hint: str, exit_code: int) -> None:
         lines = [paint(f"error: {message}", Ink.ERROR, colour=self._colour)]
         self._write([*lines, f"  next: {hint}"] if hint else lines)
+
+    def misunderstood(self, prog: str, usage: str, message: str) -> None:
+        self._write([usage.rstrip(), f"{prog}: error: {message}"])
 
     def trace(self, failure: BaseException) -> None:
         import traceback
@@ -152,6 +160,9 @@ class JsonNarrator:
 
     def failed(self, message: str, hint: str, exit_code: int) -> None:
         self._write({"event": "Error", "at_s": time.time(), "message": message, "hint": hint, "exit_code": int(exit_code)})
+
+    def misunderstood(self, prog: str, usage: str, message: str) -> None:
+        self.failed(message, " ".join(usage.split()), ExitCode.USER_ERROR)
 
     def trace(self, failure: BaseException) -> None:
         import traceback

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import NoReturn
 
 from ..exit_codes import ExitCode
 from ..present.lago_formats import FORMATS
-from ..streams import tell
 from . import VERBS, Verb
 
 PROG = "lagotui --run"
@@ -42,7 +40,8 @@ def parse_run(words: Sequence[str]) -> RunOptions:
     """Take a command line apart.
 
     Raises:
-        SystemExit: help was asked for (0), or an option is wrong (2); the text has been written.
+        WrongWords: an option is wrong.
+        SystemExit: help was asked for, and has been written.
     """
     parser = parser_for_run()
     cut = _verb_index(parser, words)
@@ -73,12 +72,21 @@ class _Unfit(Exception):
     """Some words are no complete set of options."""
 
 
+class WrongWords(SystemExit):
+    """A command line cannot be understood; whoever catches it tells why."""
+
+    def __init__(self, prog: str, usage: str, message: str) -> None:
+        super().__init__(int(ExitCode.USER_ERROR))
+        self.prog = prog
+        self.usage = usage
+        self.message = message
+
+
 class _Parser(argparse.ArgumentParser):
-    """Keeps its exit code when nobody can hear what is wrong."""
+    """Leaves it to others to say what is wrong, since they know how it is said."""
 
     def error(self, message: str) -> NoReturn:
-        tell(sys.stderr, f"{self.format_usage()}{self.prog}: error: {message}\n")
-        raise SystemExit(ExitCode.USER_ERROR)
+        raise WrongWords(self.prog, self.format_usage(), message)
 
 
 class _RunParser(_Parser):

@@ -53,6 +53,15 @@ def test_events_as_json_are_one_object_a_line(made: Lago) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "words", [("--events", "json", "revert"), ("--events=json", "--nonsense"), ("--events", "json", "-f", "xml", "list")]
+)
+def test_events_as_json_hold_what_is_wrong_with_the_command_line(words: tuple[str, ...], lago: Lago) -> None:
+    (record,) = [json.loads(line) for line in lago(*words).err.splitlines()]
+    assert (record["event"], record["exit_code"]) == ("Error", 2)
+    assert record["hint"].startswith("usage: lagotui --run")
+
+
 def test_events_as_json_hold_the_error_too(lago: Lago) -> None:
     (record,) = [json.loads(line) for line in lago("--events", "json", "status").err.splitlines()]
     assert (record["event"], record["exit_code"]) == ("Error", 2)
