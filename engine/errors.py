@@ -93,7 +93,7 @@ class PrefixNotFound(WorkdirError):
 
 
 class PrefixExists(WorkdirError):
-    default_hint = "choose another with --prefix-name, or remove it with: lagotui --run destroy"
+    default_hint = "choose another with --prefix-name"
 
 
 class PrefixDamaged(WorkdirError):

@@ -39,6 +39,9 @@ def _written(words: list[str]) -> int:
     try:
         code = _run_words(words)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        tell(sys.stderr, "error: interrupted\n")
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         mute(sys.stdout)
         return ExitCode.PIPE_CLOSED

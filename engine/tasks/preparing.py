@@ -20,6 +20,7 @@ from ..state import known
 from ..state.env import EnvState
 from ..state.leases import LeaseStore
 from ..state.prefix import Prefix, is_prefix, nearest_hint, new_uuid
+from ..state.workdir import DEFAULT_WORKDIR
 from .bootstrap_steps import require_tools
 from .facts import InitRequest, addressed, read_init_file, read_state
 from .init_facts import init_facts
@@ -123,8 +124,14 @@ def refuse_remains(prefix: Path, provider: Provider | None) -> None:
     if left:
         raise PrefixExists(
             f"an environment was deleted from '{prefix}' while it ran, and still runs: {', '.join(left)}",
-            hint=f"end it with: lagotui --run -P {prefix.name} destroy",
+            hint=f"end it with: {_destroying(prefix)}",
         )
+
+
+def _destroying(prefix: Path) -> str:
+    """Return the command line that destroys this one: without its name it would be another one's."""
+    workdir = [] if prefix.parent == Path.cwd() / DEFAULT_WORKDIR else ["-w", str(prefix.parent)]
+    return shlex.join(["lagotui", "--run", *workdir, "-P", prefix.name, "destroy"])
 
 
 def prepare_init(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[Plan, RunScope]:
@@ -135,7 +142,10 @@ def prepare_init(kit: Kit, ctx: TaskContext, request: InitRequest) -> tuple[Plan
         EngineError: the init file, a template, an image or the host is not what is needed.
     """
     if is_prefix(request.prefix):
-        raise PrefixExists(f"'{request.prefix}' is there already")
+        raise PrefixExists(
+            f"'{request.prefix}' is there already",
+            hint=f"choose another with --prefix-name, or remove it with: {_destroying(request.prefix)}",
+        )
     catalogue, store = kit.images()
     spec = read_init_file(ctx, request, catalogue, kit.settings, kit.hosts)
     host = chosen_host(kit, ctx, request, spec)
