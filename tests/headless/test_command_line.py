@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from lagotui import __version__
@@ -9,6 +13,8 @@ from lagotui.cli import main
 from lagotui.verbs import VERBS
 from lagotui.verbs.options import parse_run
 from tests.headless.terminal_user import Lago
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 def test_version_is_told() -> None:
@@ -125,6 +131,25 @@ def test_only_events_may_stand_before_run(capsys: pytest.CaptureFixture[str]) ->
 def test_the_ui_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "the UI needs a terminal" in capsys.readouterr().err
+
+
+INTERRUPTED_IN_AN_IMPORT = """
+import signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "lagotui.headless":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from lagotui.cli import main
+sys.exit(main(["--run", "list"]))
+"""
+
+
+def test_ctrl_c_before_the_verb_has_begun_is_told_in_a_word() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN_AN_IMPORT], cwd=REPO, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
 
 
 def test_a_setting_that_cannot_be_used_is_exit_2(lago: Lago) -> None:

@@ -37,7 +37,14 @@ def test_init_twice_is_exit_2(made: Lago) -> None:
     outcome = made("init")
     assert (outcome.code, outcome.out) == (2, "")
     assert "is there already" in outcome.err
-    assert "  next: " in outcome.err
+    assert outcome.err.endswith("remove it with: lagotui --run -P default destroy\n")
+
+
+def test_the_environment_that_is_in_the_way_is_named_not_the_current_one(made: Lago) -> None:
+    Path("second.yaml").write_text(INIT_FILE.replace("210", "211"))
+    words = ("-w", "my work", "-P", "two", "init", "second.yaml")
+    assert made(*words).code == 0
+    assert f"lagotui --run -w '{Path.cwd() / 'my work'}' -P two destroy\n" in made(*words).err
 
 
 def test_init_without_an_init_file_leaves_nothing(lago: Lago) -> None:
