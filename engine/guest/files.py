@@ -80,10 +80,11 @@ def copy_from(ctx: TaskContext, session: Session, remote: str, local: Path, *, o
         if about is None:
             raise PathNotFound(f"there is no {shown(path)} in '{session.way.target.name}'")
         name = path.rstrip(b"/").rpartition(b"/")[2]
-        folder, name = (local.parent, os.fsencode(local.name)) if onto else destination(local, name, is_folder=stat.S_ISDIR(about.mode))
+        is_folder = stat.S_ISDIR(about.mode)
+        folder, name = (local.parent, os.fsencode(local.name)) if onto else destination(local, name, is_folder=is_folder)
         tally.total = about.size if stat.S_ISREG(about.mode) else 0
-        with LocalTree(folder) as tree:
-            Download(sftp, tree, tally).run(ctx, path, (name,) if name else (), about)
+        with LocalTree(folder) as tree, tree.taking_shape(name, is_folder=is_folder) as top:
+            Download(sftp, tree, tally).run(ctx, path, top, about)
     tally.require_all(f"not everything of '{remote}' of '{session.way.target.name}' could be copied")
     return tally
 

@@ -6,13 +6,17 @@ folder that it is in, and no link is followed; a file gets its name when it is w
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from ..errors import CopyFailed
 
 Parts = tuple[bytes, ...]
 """Names on the way from the folder down."""
@@ -101,6 +105,47 @@ class LocalTree:
                 os.fchmod(folder, mode & KEPT_MODE)
             if mtime:
                 os.utime(folder, (atime, mtime))
+
+    @contextmanager
+    def taking_shape(self, name: bytes, *, is_folder: bool) -> Iterator[Parts]:
+        """Give the name that something is to be copied to; a folder that is not there yet gets its own in the end, with what is in it.
+
+        Else the next copy would take what a killed one left for a folder to copy into, and never remove what is not whole in it.
+
+        Raises:
+            CopyFailed: something else has taken the name meanwhile.
+        """
+        if not (is_folder and name) or self._has(name):
+            yield (name,) if name else ()
+            return
+        part = self._shape(name)
+        try:
+            yield (part,)
+        finally:
+            try:
+                os.rename(part, name, src_dir_fd=self._root, dst_dir_fd=self._root)
+            except FileNotFoundError:
+                pass  # nothing of it came
+            except OSError as failure:
+                raise CopyFailed(f"'{os.fsdecode(name)}' has come here meanwhile: what was copied is in '{part.decode()}'") from failure
+
+    def _shape(self, name: bytes) -> bytes:
+        """Return a free name for a folder that will be called `name`; what a killed copy left under it is removed."""
+        try:
+            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another copy is at work here
+            return part_name(name + b"/" + os.urandom(8))
+        part = part_name(name + b"/")
+        with _missing_is_fine():
+            shutil.rmtree(part, dir_fd=self._root)
+        return part
+
+    def _has(self, name: bytes) -> bool:
+        try:
+            os.stat(name, dir_fd=self._root, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     @contextmanager
     def new_file(self, parts: Parts) -> Iterator[NewFile]:

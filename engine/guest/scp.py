@@ -206,8 +206,8 @@ def copy_from_by_scp(ctx: TaskContext, session: Session, remote: str, local: Pat
     tally = Tally(ctx)
     ctx.log(f"'{session.way.target.name}' has no SFTP server: copying by scp; links arrive as what they lead to")
     wire = _wire(ctx, session, "-f", path)
-    with closing(wire.channel), LocalTree(folder) as tree:
-        _Receiving(wire, tree, tally).all_to((name,) if name else ())
+    with closing(wire.channel), LocalTree(folder) as tree, tree.taking_shape(name, is_folder=is_folder) as top:
+        _Receiving(wire, tree, tally).all_to(top)
     tally.require_all(f"not everything of '{remote}' could be copied")
     return tally
 

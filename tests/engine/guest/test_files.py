@@ -203,6 +203,34 @@ def test_a_cancel_leaves_nothing_half_written(ctx: TaskContext, token: CancelTok
     assert (picture(tmp_path / "there"), picture(tmp_path / "back")) == ({}, {})
 
 
+def test_a_copy_removes_what_a_killed_one_left(ctx: TaskContext, guest: Session, tmp_path: Path) -> None:
+    source = without_lines(tree(tmp_path / "source"))
+    left = tmp_path / os.fsdecode(part_name(b"back/"))
+    (left / "inner").mkdir(parents=True)
+    (left / "empty").touch()
+    (left / "inner" / os.fsdecode(part_name(b"script"))).write_text("#!/b")
+    copy_from(ctx, guest, str(source), tmp_path / "back")
+    assert picture(tmp_path / "back") == picture(source)
+    assert not left.exists()
+
+
+def test_a_name_that_is_taken_meanwhile_loses_nothing(tmp_path: Path) -> None:
+    with LocalTree(tmp_path) as local:
+        with pytest.raises(CopyFailed, match="has come here meanwhile"), local.taking_shape(b"x", is_folder=True) as top:
+            local.make_folder(top)
+            (tmp_path / "x").write_text("another's")
+        assert (tmp_path / "x").read_text() == "another's"
+        assert (tmp_path / os.fsdecode(top[0])).is_dir()
+
+
+def test_two_copies_to_one_name_leave_each_other_alone(tmp_path: Path) -> None:
+    with LocalTree(tmp_path) as one, one.taking_shape(b"x", is_folder=True) as top:
+        one.make_folder(top)
+        with LocalTree(tmp_path) as other, other.taking_shape(b"x", is_folder=True) as second:
+            assert second != top
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
 def test_a_machine_that_is_down_is_said_at_once(ctx: TaskContext, shared_sshd: Sshd) -> None:
     way = Way(shared_sshd.target, DirectDialer(), lambda: MachineStatus.DOWN)
     with pytest.raises(MachineStateError, match="'vm0' is down"), session(ctx, way, tries=5, timeout_s=5):
