@@ -184,5 +184,12 @@ class TaskLogHandler(logging.Handler):
             context.bus.publish(TaskLog(task_id=context.task_id, level=record.levelno, logger=record.name, message=message, aloud=aloud))
 
 
+def hear_logging() -> None:
+    """Let records of the standard `logging` reach the task that they happen in, from now on, and once each."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, TaskLogHandler) for handler in root.handlers):
+        root.addHandler(TaskLogHandler())
+
+
 def _new_task_id(run_id: str) -> str:
     return f"{run_id}.{next(_task_numbers)}"

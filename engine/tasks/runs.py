@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..bus import Bus
-from ..context import CancelToken, TaskContext, TaskLogHandler
+from ..context import CancelToken, TaskContext, hear_logging
 from ..errors import DiskFull, EngineError
 from ..plan.model import Plan, Recovery, StepKind
 from ..state import durations
@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 KEPT_LOGS = 50
 """Logs of failed runs without a prefix that are kept."""
+
+ROOM_MAKING_VERBS = frozenset({"destroy", "stop", "wait"})
+"""Verbs that must be possible on a full disk: what they did is done, and they may be run again, whatever is known of the first time."""
 
 OUTLIVING_VERBS = frozenset({"init", "destroy"})
 """Verbs whose journal must not stand in the prefix that they make or remove."""
@@ -121,7 +124,6 @@ class Runs:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._loop = LoopThread()
-        self._log_handler = TaskLogHandler()
 
     def start(self, verb: str, title: str, prefix: Path | None, body: Callable[[Run], Awaitable[T]]) -> RunHandle[T]:
         """Begin a run and return at once.
@@ -134,15 +136,13 @@ class Runs:
         """
         from uuid import uuid4
 
-        if self._log_handler not in logging.getLogger().handlers:
-            logging.getLogger().addHandler(self._log_handler)
+        hear_logging()
         run_id = uuid4().hex[:12]
         token = CancelToken()
         future = self._loop.submit(self._drive(run_id, verb, title, prefix, token, body))
         return RunHandle(run_id, title, token, future)
 
     def stop(self) -> None:
-        logging.getLogger().removeHandler(self._log_handler)
         self._loop.stop()
 
     async def _drive(
@@ -170,7 +170,7 @@ def _open_journal(ctx: TaskContext, plan: Plan) -> journal.Journal:
     """Return the journal of a plan.
 
     Raises:
-        DiskFull: there is no room for it. Only a destroy, which makes room, does without.
+        DiskFull: there is no room for it. Few verbs do without.
         EngineError: it cannot be written for another reason.
     """
     folder, stem = journal_folder(plan), f"{ctx.run_id}-{plan.verb}"
@@ -179,9 +179,9 @@ def _open_journal(ctx: TaskContext, plan: Plan) -> journal.Journal:
     try:
         return journal.Journal.create(folder, run_id, plan)
     except DiskFull as failure:
-        if plan.verb != "destroy":
+        if plan.verb not in ROOM_MAKING_VERBS:
             raise
-        ctx.log(f"{failure.message}; if this run is killed, run destroy again", logging.WARNING)
+        ctx.log(f"{failure.message}; if this run is killed, run {plan.verb} again", logging.WARNING)
         return journal.Journal.unkept(folder / f"{run_id}{journal.SUFFIX}")
     except OSError as failure:
         raise EngineError(f"the journal '{folder}' cannot be written: {failure.strerror}", hint="nothing was changed") from failure

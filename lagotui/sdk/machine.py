@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from engine.api import Forward
-    from engine.spec import DiskSpec, MachineSpec
+    from engine.spec import MachineSpec
 
     from ..plugins.service import ServicePlugin
     from .environment import SDK
+    from .net import Net
 
 
 class Text(str):
@@ -24,9 +25,8 @@ class Text(str):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class CommandStatus:
-    """How a command ended; true when it failed, as shells count."""
+class CommandStatus(NamedTuple):
+    """How a command ended; true when it failed, as shells count. Scripts take it apart: `code, out, err = vm.ssh(…)`."""
 
     code: int
     out: Text
@@ -49,39 +49,46 @@ class VM:
     # --- what it is ------------------------------------------------------------------------------------------------
 
     @property
-    def spec(self) -> MachineSpec:
-        """What it is made of."""
+    def machine_spec(self) -> MachineSpec:
+        """What it is made of, typed."""
         return self._env.prefix.machine(self._name)
 
     @property
+    def spec(self) -> dict[str, Any]:
+        """The same as its file has it; a copy."""
+        return deepcopy(self.machine_spec.to_json())
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
-        return self.spec.metadata
+        return self.machine_spec.metadata
 
     @property
-    def groups(self) -> tuple[str, ...]:
-        return self.spec.groups
+    def groups(self) -> list[str]:
+        return list(self.machine_spec.groups)
 
     @property
-    def disks(self) -> tuple[DiskSpec, ...]:
-        return self.spec.disks
+    def disks(self) -> list[dict[str, Any]]:
+        disks: list[dict[str, Any]] = self.spec["disks"]
+        return disks
 
     @property
-    def mgmt_net(self) -> str:
-        """Name of its management net; "" when it has none."""
-        return self.spec.mgmt_net
+    def mgmt_net(self) -> Net | None:
+        """Its management net; None when it has none."""
+        return self._env.get_nets().get(self.mgmt_name)
 
     @property
     def mgmt_name(self) -> str:
-        return self.spec.mgmt_net
+        """The name of that; "" when it has none."""
+        return self.machine_spec.mgmt_net
 
     @property
     def vm_type(self) -> str:
-        return self.spec.vm_type
+        return self.machine_spec.vm_type
 
     @property
     def cpu_model(self) -> str:
         """The model that the init file names, else the host's; "" when nobody can tell."""
-        return self.spec.cpu_model or self._env.host_cpu().model
+        return self.machine_spec.cpu_model or self._env.host_cpu().model
 
     @property
     def cpu_vendor(self) -> str:
@@ -93,26 +100,26 @@ class VM:
 
     def ip(self) -> str | None:
         """Return the address on the management net; None when it has none."""
-        return self.spec.ip
+        return self.machine_spec.ip
 
     def all_ips(self) -> list[str]:
-        return [nic.ip for nic in self.spec.nics if nic.ip]
+        return [nic.ip for nic in self.machine_spec.nics if nic.ip]
 
     def ips_in_net(self, net: str) -> list[str]:
-        return [nic.ip for nic in self.spec.nics if nic.net == net and nic.ip]
+        return [nic.ip for nic in self.machine_spec.nics if nic.net == net and nic.ip]
 
     def nets(self) -> list[str]:
-        return [nic.net for nic in self.spec.nics]
+        return [nic.net for nic in self.machine_spec.nics]
 
     def nics(self) -> list[dict[str, Any]]:
-        return [nic.to_json() for nic in self.spec.nics]
+        return [nic.to_json() for nic in self.machine_spec.nics]
 
     def distro(self) -> str | None:
         """Return its distribution, e.g. `debian`; None when nobody said."""
-        return self.spec.distro or next((disk.metadata.get("distro") for disk in self.spec.disks[:1]), None)
+        return self.machine_spec.distro or next((disk.metadata.get("distro") for disk in self.machine_spec.disks[:1]), None)
 
     def root_password(self) -> str | None:
-        return self.spec.root_password or self.spec.ssh_password
+        return self.machine_spec.root_password or self.machine_spec.ssh_password
 
     def iscsi_name(self) -> str:
         return f"iqn.2014-07.org.lago:{self._name}"
@@ -232,7 +239,7 @@ class VM:
         """Fetch what the init file lists as `artifacts` of the machine into a folder, `_` for `/` in their names."""
         folder = Path(host_path).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [path for path in self.spec.extra.get("artifacts") or () if path.strip("/.")]
+        paths = [path for path in self.machine_spec.extra.get("artifacts") or () if path.strip("/.")]
         self.extract_paths([(path, str(folder / path.replace("/", "_"))) for path in paths], ignore_nopath)
 
     def export_disks(
@@ -253,7 +260,7 @@ class VM:
         """Return a service; managed by a plugin, where the init file names one as `service_provider`."""
         from .types import OWN_SERVICES, service_of
 
-        provider = self.spec.extra.get("service_provider")
+        provider = self.machine_spec.extra.get("service_provider")
         if provider is None or provider in OWN_SERVICES:
             return Service(self._env, self._name, name)
         return service_of(self, str(provider), name)

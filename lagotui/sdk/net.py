@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.spec import NetSpec
@@ -22,22 +23,27 @@ class Net:
         return f"Net({self._name!r})"
 
     @property
-    def spec(self) -> NetSpec:
-        """What it is made of."""
+    def net_spec(self) -> NetSpec:
+        """What it is made of, typed."""
         return self._env.prefix.load_env().nets[self._name]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The same as its file has it; a copy."""
+        return deepcopy(self.net_spec.to_json())
 
     def name(self) -> str:
         return self._name
 
     def gw(self) -> str | None:
         """Return the address of its gateway; None of a bridge net."""
-        return self.spec.gw
+        return self.net_spec.gw
 
     def mtu(self) -> int:
-        return self.spec.mtu
+        return self.net_spec.mtu
 
     def is_management(self) -> bool:
-        return self.spec.management
+        return self.net_spec.management
 
     def alive(self) -> bool:
         """Whether it is up."""
@@ -60,7 +66,7 @@ class Net:
 
     def mapping(self) -> Mapping[str, str]:
         """Return DNS name → address."""
-        return self.spec.mapping
+        return self.net_spec.mapping
 
     def resolve(self, name: str) -> str:
         """Return the address of a DNS name of the net.
@@ -68,4 +74,4 @@ class Net:
         Raises:
             KeyError: it has none of that name.
         """
-        return self.spec.mapping[name]
+        return self.net_spec.mapping[name]

@@ -8,7 +8,6 @@ with LogTask("prepare the lab"):
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -16,7 +15,7 @@ from typing import ParamSpec, Self, TypeVar
 from uuid import uuid4
 
 from engine.bus import Bus
-from engine.context import Aloud, TaskContext, TaskLogHandler, current_task
+from engine.context import Aloud, TaskContext, current_task, hear_logging
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +57,7 @@ class LogTask:
 
     def __enter__(self) -> Self:
         if self._shown:
-            _hear_logging()
+            hear_logging()
             above = current_task()
             self._scope = above.child(self._name) if above else TaskContext.root(_bus, self._name, run_id=uuid4().hex[:12])
             self._scope.__enter__()
@@ -115,10 +114,3 @@ def end_log_task(task: str, logger: object = None, level: str = "info") -> None:
 def log_always(message: str) -> str:
     """Return the message marked so that, logged inside a task, it is shown at once, whatever the level and the depth."""
     return Aloud(message)
-
-
-def _hear_logging() -> None:
-    """Let records of the standard `logging` reach the task that they happen in."""
-    root = logging.getLogger()
-    if not any(isinstance(handler, TaskLogHandler) for handler in root.handlers):
-        root.addHandler(TaskLogHandler())

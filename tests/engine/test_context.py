@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.bus import Bus
-from engine.context import CancelToken, TaskContext, TaskLogHandler, current_task
+from engine.context import CancelToken, TaskContext, current_task, hear_logging
 from engine.errors import Cancelled, HostRefused
 from engine.events import Outcome, TaskLog
 from engine.tasktree import TaskNode, TaskTree
@@ -60,14 +60,10 @@ def test_cancelled_tasks_are_not_failures(bus: Bus, tree: TaskTree) -> None:
 
 
 def test_standard_log_records_land_in_the_task_they_happened_in(bus: Bus, tree: TaskTree) -> None:
-    logger = logging.getLogger("someone.else")
-    handler = TaskLogHandler()
-    logger.addHandler(handler)
-    try:
-        with TaskContext.root(bus, "root", run_id="r") as root, root.child("child"):
-            logger.warning("careful: %s", "edge")
-    finally:
-        logger.removeHandler(handler)
+    hear_logging()
+    hear_logging()
+    with TaskContext.root(bus, "root", run_id="r") as root, root.child("child"):
+        logging.getLogger("someone.else").warning("careful: %s", "edge")
     logs = {node.name: [log.message for log in node.logs] for node in tree.walk()}
     assert logs == {"root": [], "child": ["careful: edge"]}
 
