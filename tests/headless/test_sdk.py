@@ -54,6 +54,18 @@ def test_machines_and_nets_are_objects(env: sdk.SDK) -> None:
         assert net.mapping()["vm0"] == "192.168.210.2"
 
 
+def test_specs_are_dicts_as_their_files_have_them_and_copies(env: sdk.SDK) -> None:
+    with env:
+        vm = env.get_vms()["vm0"]
+        assert vm.spec["memory"] == 64
+        assert vm.disks[0]["dev"] == "vda"
+        assert (vm.mgmt_name, vm.mgmt_net and vm.mgmt_net.gw(), vm.groups) == ("lan", "192.168.210.1", [])
+        assert env.get_nets()["lan"].spec["gw"] == "192.168.210.1"
+        vm.spec["nics"].clear()
+        vm.disks.clear()
+        assert (len(vm.spec["nics"]), len(vm.disks)) == (1, 1)
+
+
 def test_nets_start_and_stop_alone(env: sdk.SDK) -> None:
     with env:
         net = env.get_nets()["lan"]
@@ -102,6 +114,11 @@ def test_init_of_a_missing_file_leaves_nothing(lago: Lago) -> None:
 def test_a_command_that_failed_is_true() -> None:
     assert sdk.CommandStatus(1, Text(), Text())
     assert not sdk.CommandStatus(0, Text(), Text())
+
+
+def test_how_a_command_ended_can_be_taken_apart() -> None:
+    code, out, err = sdk.CommandStatus(1, Text("out"), Text("err"))
+    assert (code, out, err) == (1, "out", "err")
 
 
 def test_output_is_text_and_bytes_to_old_scripts() -> None:
