@@ -138,8 +138,8 @@ def init(
         logfile: where to write what every environment of this process does; each has a log of its own besides.
         loglevel: of `logfile`.
         prefix_name: its name in the workdir.
-        options: `skip_bootstrap`, `skip_build`, `set_current`, and settings by the names of the configuration, e.g.
-            `template_repo_path`, `libvirt_url`.
+        options: `skip_bootstrap`, `skip_build`, `set_current`, `template_repo_name`, and settings by the names of the
+            configuration, e.g. `template_repo_path`, `libvirt_url`. Others do nothing but make a warning.
 
     Raises:
         EngineError: it cannot be made; nothing is left of it.
@@ -155,6 +155,9 @@ def init(
         add_log_file(logfile, loglevel)
     file, text = _source(config)
     flags = {name: bool(options.pop(name, False)) for name in _FLAGS}
+    if repo := options.pop("template_repo_name", None):
+        options.setdefault("template_repo_path", f"name:{repo}")
+    _warn_of_unknown(options)
     request = InitRequest(Path(workdir or ".lago").absolute(), prefix_name, file, text, **flags)
     engine = Engine(load_settings(options, verb="init"))
     relay = Relay(engine.bus)
@@ -195,6 +198,7 @@ def load_env(
     from .environment import SDK
     from .narration import add_log_file
 
+    _warn_of_unknown(settings)
     env = Workdir.find(Path(workdir or ".")).prefix(prefix_name)
     if logfile is not None:
         add_log_file(logfile, loglevel)
@@ -216,6 +220,19 @@ def check(
 
     file, found = _source(config)
     return check_file(load_settings(settings, verb="init"), file, found if text is None else text)
+
+
+def _warn_of_unknown(settings: Mapping[str, Any]) -> None:
+    """Warn whoever called `init` or `load_env` of names that mean nothing; the predecessor took any."""
+    import warnings
+    from difflib import get_close_matches
+
+    from engine.config import sections
+
+    for name in sorted(settings.keys() - sections().keys()):
+        near = get_close_matches(name, (*sections(), *_FLAGS), n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        warnings.warn(f"there is no option '{name}'{hint}", stacklevel=3)
 
 
 def _source(config: str | Path | Mapping[str, Any] | IO[str]) -> tuple[Path, str | None]:

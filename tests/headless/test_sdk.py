@@ -111,6 +111,18 @@ def test_init_of_a_missing_file_leaves_nothing(lago: Lago) -> None:
     assert not Path(".lago").exists()
 
 
+def test_options_that_mean_nothing_are_warned_of(lago: Lago) -> None:
+    with pytest.warns(UserWarning, match="there is no option 'skip_boostrap'; did you mean 'skip_bootstrap'"), pytest.raises(InitFileError):
+        sdk.init("nothere.yaml", skip_boostrap=True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_repository_may_be_named_as_for_the_verb(lago: Lago) -> None:
+    Path("LagoInitFile").write_text(INIT_FILE)
+    with pytest.raises(sdk.LagoException, match="nowhere"):
+        sdk.init("LagoInitFile", template_repo_name="nowhere")
+
+
 def test_a_command_that_failed_is_true() -> None:
     assert sdk.CommandStatus(1, Text(), Text())
     assert not sdk.CommandStatus(0, Text(), Text())
