@@ -60,7 +60,7 @@ def _guarded(options: RunOptions, voice: Narrator, open_engine: OpenEngine | Non
         voice.misunderstood(wrong.prog, wrong.usage, wrong.message)
         return ExitCode.USER_ERROR
     except SystemExit as leave:
-        return int(leave.code or 0)
+        return _exit_code(leave, voice)
     except BrokenPipeError:
         mute(sys.stdout)
         return ExitCode.PIPE_CLOSED
@@ -71,6 +71,14 @@ def _guarded(options: RunOptions, voice: Narrator, open_engine: OpenEngine | Non
         return _report(failure, options, voice)
     finally:
         voice.close()
+
+
+def _exit_code(leave: SystemExit, voice: Narrator) -> int:
+    """Return the exit code of what left by itself, as Python understands it: anything but a number is a complaint."""
+    if leave.code is None or isinstance(leave.code, int):
+        return leave.code or ExitCode.OK
+    voice.failed(str(leave.code), "", ExitCode.UNEXPECTED)
+    return ExitCode.UNEXPECTED
 
 
 def _run_verb(options: RunOptions, voice: Narrator, open_engine: OpenEngine | None) -> int:

@@ -25,7 +25,7 @@ def find(group: str, name: str, *, instantiate: bool = False) -> Any | None:
         try:
             plugin = point.load()
             return plugin() if instantiate and isinstance(plugin, type) else plugin
-        except Exception as failure:  # a stranger's code
+        except (Exception, SystemExit) as failure:  # a stranger's code
             logger.warning("the plugin '%s' of '%s' cannot be loaded: %s: %s", name, group, type(failure).__name__, failure)
     return None
 

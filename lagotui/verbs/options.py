@@ -109,7 +109,7 @@ class _RunParser(_Parser):
         from ..plugins import PLUGIN_ENTRY_POINTS
         from ..plugins.registry import names
 
-        plugged = names(PLUGIN_ENTRY_POINTS["cli"])
+        plugged = [name for name in names(PLUGIN_ENTRY_POINTS["cli"]) if name not in VERBS]
         return super().format_help() + (f"\nof plugins: {', '.join(plugged)}\n" if plugged else "")
 
     def error(self, message: str) -> NoReturn:

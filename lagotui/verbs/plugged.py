@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 VERBS = PLUGIN_ENTRY_POINTS["cli"]
 OUTPUT = PLUGIN_ENTRY_POINTS["out"]
 
+_PARSER_SETTINGS = frozenset({"description", "epilog", "prefix_chars", "usage"})
+"""What a plugin's `init_args` may say of its parser, beside `help`."""
+
 
 def plugged_verb(name: str) -> tuple[Verb, Command] | None:
     """Return how a plugin's verb is introduced and done; None when no plugin has it, or it cannot be loaded."""
@@ -33,13 +36,20 @@ def plugged_verb(name: str) -> tuple[Verb, Command] | None:
         return None
     if not isinstance(plugin, CLIPlugin):
         raise NoSuchPluginError(f"the plugin '{name}' of '{VERBS}' is no CLIPlugin", hint="ask whoever made it")
-    told = str(plugin.init_args.get("help") or f"of the plugin {type(plugin).__module__}")
+    settings = plugin.init_args or {}
+    told = str(settings.get("help") or f"of the plugin {type(plugin).__module__}")
 
     def run(session: Session, arguments: Namespace) -> int:
         return _run(session, name, plugin, arguments)
 
     def add_arguments(parser: ArgumentParser) -> None:
-        plugin.populate_parser(parser)
+        for key in _PARSER_SETTINGS & settings.keys():
+            setattr(parser, key, settings[key])
+        parser.prefix_chars += "-"  # of -h
+        try:
+            plugin.populate_parser(parser)
+        except Exception as failure:  # a stranger's code
+            raise PluginError(f"the plugin '{name}' cannot say what it takes: {type(failure).__name__}: {failure}") from failure
 
     return Verb("", told, name), Command(run, add_arguments)
 
@@ -55,12 +65,15 @@ def plugged_text(data: Any, out_format: str) -> str:
 
     plugin = find(OUTPUT, out_format, instantiate=True)
     if not isinstance(plugin, OutFormatPlugin):
-        known = ", ".join((*FORMATS, *names(OUTPUT)))
+        known = ", ".join((*FORMATS, *(each for each in names(OUTPUT) if each not in (*FORMATS, out_format))))
         raise NoSuchPluginError(f"there is no output format '{out_format}'", hint=f"choose one of {known}")
     try:
-        return plugin.format(data)
+        text = plugin.format(data)
     except Exception as failure:  # a stranger's code
         raise PluginError(f"the output format '{out_format}' failed: {type(failure).__name__}: {failure}") from failure
+    if not isinstance(text, str):
+        raise PluginError(f"the output format '{out_format}' gave {type(text).__name__} instead of text")
+    return text
 
 
 def _run(session: Session, name: str, plugin: CLIPlugin, arguments: Namespace) -> int:

@@ -60,6 +60,71 @@ def test_a_bad_plugin_is_a_warning(lago: Lago, caplog: pytest.LogCaptureFixture)
     assert "the plugin 'broken' of 'lagotui.plugins.cli' cannot be loaded: ModuleNotFoundError" in caplog.text
 
 
+BAD_PLUGINS = """
+import sys
+from lagotui.plugins import CLIPlugin, OutFormatPlugin
+class Odd(CLIPlugin):
+    init_args = {"help": "odd", "prefix_chars": "+", "epilog": "that was odd"}
+    def populate_parser(self, parser): parser.add_argument("+x")
+    def do_run(self, args): sys.exit("x is " + args.x)
+class Unsaid(Odd):
+    init_args = None
+    def populate_parser(self, parser): parser.addArgument("--x")
+class Nothing(OutFormatPlugin):
+    def format(self, info_dict): return None
+"""
+BAD_POINTS = """
+[lagotui.plugins.cli]
+odd = bad_plugins:Odd
+unsaid = bad_plugins:Unsaid
+leaves = leaving_plugin:Any
+status = bad_plugins:Odd
+[lagotui.plugins.output]
+nothing = bad_plugins:Nothing
+"""
+
+
+@pytest.fixture
+def bad_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "installed"
+    info = folder / "bad-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(BAD_POINTS)
+    (folder / "bad_plugins.py").write_text(BAD_PLUGINS)
+    (folder / "leaving_plugin.py").write_text("import sys; sys.exit('no import')")
+    monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.mark.usefixtures("bad_plugins")
+def test_what_a_plugin_says_of_its_parser_counts(lago: Lago) -> None:
+    assert "that was odd" in lago("odd", "-h").out
+    outcome = lago("odd", "+x", "3")
+    assert (outcome.code, outcome.err) == (1, "error: x is 3\n")
+
+
+@pytest.mark.usefixtures("bad_plugins")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("unsaid",), "the plugin 'unsaid' cannot say what it takes: AttributeError"),
+        (("leaves",), "there is no verb 'leaves'"),
+        (("-f", "nothing", "list"), "the output format 'nothing' gave NoneType instead of text"),
+    ],
+)
+def test_a_plugin_that_misbehaves_is_an_error_in_a_sentence(words: tuple[str, ...], said: str, made: Lago) -> None:
+    outcome = made(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.usefixtures("bad_plugins")
+def test_a_plugin_takes_no_verb_of_ours(made: Lago) -> None:
+    assert "of plugins: leaves, odd, unsaid\n" in made("--help").out
+    assert "[Prefix]:" in made("status").out
+
+
 @pytest.mark.usefixtures("example")
 def test_all_plugins_of_a_group_but_the_bad_ones(caplog: pytest.LogCaptureFixture) -> None:
     assert sorted(plugins.load_plugins(plugins.PLUGIN_ENTRY_POINTS["cli"])) == ["count-machines", "greet"]
