@@ -20,6 +20,8 @@ DEFAULT_WORKDIR = ".lago"
 DEFAULT_PREFIX = "default"
 OWN_FOLDER = ".lagotui"
 """Names that begin so are ours: never a prefix."""
+LONGEST_NAME = 255
+"""Bytes, of a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +300,9 @@ def _search_up(start: Path, accepts: Callable[[Path], bool]) -> Path | None:
 
 
 def _may_be_prefix(name: str) -> bool:
-    return name not in ("", ".", "..", CURRENT) and not name.startswith(OWN_FOLDER) and "/" not in name and "\0" not in name
+    if name in ("", ".", "..", CURRENT) or name.startswith(OWN_FOLDER) or len(os.fsencode(name)) > LONGEST_NAME:
+        return False
+    return "/" not in name and "\0" not in name
 
 
 def _absolute(path: Path) -> Path:

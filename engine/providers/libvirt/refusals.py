@@ -8,6 +8,7 @@ from ...errors import DiskFull, EngineError, HostRefused
 
 _LET_QEMU_IN = "let the host's qemu user read the image and pass the folders above it, or use your own private host: --libvirt_url private"
 _NEXT_STEPS = (
+    ("is another process using the image", "stop the machine that has it already: ps -ef | grep qemu-system names it by its folder"),
     ("is already in use by interface", "choose another gw, or leave gw out and one is chosen for you"),
     ("iptables", "install iptables, or end the firewall that locks its tables: sudo apt-get install iptables"),
     ("nft", "install nftables: sudo apt-get install nftables"),

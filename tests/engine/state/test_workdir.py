@@ -160,7 +160,7 @@ def test_removing_a_prefix_that_is_gone_finishes_the_workdir(lago_workdir: Path)
     assert not lago_workdir.exists()
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".lagotui-x"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".lagotui-x", "x" * 256, "ü" * 128])
 def test_names_that_no_prefix_can_have(workdir: Workdir, name: str) -> None:
     with pytest.raises(WorkdirError):
         workdir.new_prefix_path(name)
