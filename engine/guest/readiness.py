@@ -141,7 +141,7 @@ class _Wait:
             serial = self._serial_end()
             raise MachineStateError(
                 f"'{self.target.name}' is {status.phrase}, so it will not answer ssh{serial}",
-                hint="start it again with: lagotui --run start" if not status.is_up or status is MachineStatus.STOPPING else None,
+                hint=f"{'let it go on' if status is MachineStatus.PAUSED else 'start it again'} with: lagotui --run start",
             )
         self.ctx.progress(round(self._elapsed_s, 1), self.limit_s, unit="s", note=self._note())
 

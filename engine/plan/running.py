@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from ..errors import InitFileError, MachineStateError
-from ..spec import MachineSpec
+from ..spec import MachineSpec, MachineStatus
 from ..state.env import EnvState
 from .model import Inverse, Plan, Recovery, Resource, Step, StepKind
 
@@ -17,7 +17,7 @@ def plan_up(state: EnvState, machines: Sequence[str] = (), *, wait: bool = True)
     when one of them fails, what the earlier ones started goes on running and can be looked at.
 
     Args:
-        state: of the environment; what is up already is left alone.
+        state: of the environment; what runs already is left alone, and what is paused goes on.
         machines: by name; none means all.
         wait: end with waiting until every machine is ready.
 
@@ -26,7 +26,7 @@ def plan_up(state: EnvState, machines: Sequence[str] = (), *, wait: bool = True)
     """
     specs = state.spec.machines
     levels = start_levels(specs, machines) or [[]]
-    down = [name for level in levels for name in level if not state.machines[name].status.is_up]
+    down = [name for level in levels for name in level if not _runs(state, name)]
     needed = {each for name in down for each in specs[name].depends_on if each in specs}
     used = {nic.net for level in levels for name in level for nic in specs[name].nics} if machines else set(state.nets)
     starting = [name for name, net in state.nets.items() if name in used and not net.up]
@@ -77,18 +77,43 @@ def _with_needed(specs: Mapping[str, MachineSpec], machines: Sequence[str]) -> l
 
 
 def plan_start(state: EnvState, machines: Sequence[str] = ()) -> Plan:
-    """Start exactly these machines and the nets that they use, whatever they depend on; all of them when none is named."""
+    """Start exactly these machines and the nets that they use, whatever they depend on; all of them when none is named.
+
+    A machine that is paused goes on: QEMU holds one, too, whose disk had no room for what it wrote.
+    """
     chosen = machines or tuple(state.machines)
     used = {nic.net for name in chosen for nic in state.machines[name].spec.nics} if machines else set(state.nets)
-    down = [name for name in chosen if not state.machines[name].status.is_up]
+    down = [name for name in chosen if not _runs(state, name)]
     return _start_plan(state, down, [name for name, net in state.nets.items() if name in used and not net.up], bool(machines))
 
 
 def _start_plan(state: EnvState, machines: Sequence[str], nets: Sequence[str], named: bool) -> Plan:
     steps = [start_net_step(name) for name in nets]
-    steps += [_start_machine(state.machines[name].spec, nets) for name in machines]
+    for name in machines:
+        if state.machines[name].status is MachineStatus.PAUSED:
+            resume = resume_step(name, tuple(step.id for step in steps if step.kind is StepKind.START_NET), ("Start vms",))
+            steps += [resume, clock_step(name, (resume.id,), ("Start vms",))]
+        else:
+            steps.append(_start_machine(state.machines[name].spec, nets))
     title = "Start specified VMs" if named else "Start Prefix"
     return Plan("start", title, state.ref.prefix, state.ref.uuid, state.host, tuple(steps))
+
+
+def _runs(state: EnvState, name: str) -> bool:
+    status = state.machines[name].status
+    return status.is_up and status is not MachineStatus.PAUSED
+
+
+def resume_step(name: str, after: tuple[str, ...], group: tuple[str, ...]) -> Step:
+    """Return the step that lets a paused machine go on."""
+    step_id = f"resume-machine:{name}"
+    return Step(step_id, StepKind.RESUME_MACHINE, name, f"Resume VM {name}", after=after, resource=Resource.HYPERVISOR, group=group)
+
+
+def clock_step(name: str, after: tuple[str, ...], group: tuple[str, ...]) -> Step:
+    """Return the step that brings the clock of a machine that was paused to now."""
+    title = f"Set the clock of {name}"
+    return Step(f"set-clock:{name}", StepKind.SET_CLOCK, name, title, after=after, resource=Resource.GUEST, group=group, journaled=False)
 
 
 def plan_wait(state: EnvState, machines: Collection[str] | None = None) -> Plan:

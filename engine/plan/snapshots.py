@@ -11,6 +11,7 @@ from ..errors import MachineStateError, SnapshotError
 from ..spec import DiskSpec, Json, MachineSpec, MachineStatus, SnapshotNote
 from ..state.env import EnvState, MachineState
 from .model import Inverse, Plan, Recovery, Resource, Step, StepKind
+from .running import clock_step, resume_step, start_net_step
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _GROUP = ("Create VMs snapshots",)
@@ -57,8 +58,8 @@ def plan_snapshot(state: EnvState, request: SnapshotRequest) -> Plan:
     paused = tuple(step.id for step in pauses)
     steps = [_snapshot_machine(state, machine, request, paused) for machine in chosen]
     saved = tuple(step.id for step in steps)
-    resumes = [_resume(step.subject, saved, _GROUP) for step in pauses]
-    clocks = [_set_clock(step.subject, (step.id,), _GROUP) for step in resumes]
+    resumes = [resume_step(step.subject, saved, _GROUP) for step in pauses]
+    clocks = [clock_step(step.subject, (step.id,), _GROUP) for step in resumes]
     recovery = Recovery.UNDO if request.memory else Recovery.FINISH
     title = f"Create snapshot {name}"
     return _plan(state, "snapshot", title, [*pauses, *steps, *resumes, *clocks], recovery)
@@ -80,8 +81,8 @@ def plan_revert(state: EnvState, name: str, machines: Sequence[str] = ()) -> Pla
     ready = tuple(step.id for step in (*nets, *made))
     switched = [step for each in reverts for step in each.switch(ready)]
     restored = tuple(step.id for step in switched if step.kind is StepKind.RESTORE_MACHINE)
-    resumes = [_resume(each.spec.name, restored, each.group) for each in reverts if each.memory]
-    clocks = [_set_clock(step.subject, (step.id,), step.group) for step in resumes]
+    resumes = [resume_step(each.spec.name, restored, each.group) for each in reverts if each.memory]
+    clocks = [clock_step(step.subject, (step.id,), step.group) for step in resumes]
     lost = tuple(f"{machine.spec.name}: everything written since '{name}'" for machine in chosen)
     steps = [*nets, *checks, *made, *switched, *resumes, *clocks]
     return _plan(state, "revert", f"Revert to snapshot {name}", steps, Recovery.UNDO, lost)
@@ -205,16 +206,6 @@ def _pause(name: str) -> Step:
     return Step(f"pause-machine:{name}", StepKind.PAUSE_MACHINE, name, title, resource=Resource.HYPERVISOR, group=_GROUP, inverse=inverse)
 
 
-def _resume(name: str, after: tuple[str, ...], group: tuple[str, ...]) -> Step:
-    step_id = f"resume-machine:{name}"
-    return Step(step_id, StepKind.RESUME_MACHINE, name, f"Resume VM {name}", after=after, resource=Resource.HYPERVISOR, group=group)
-
-
-def _set_clock(name: str, after: tuple[str, ...], group: tuple[str, ...]) -> Step:
-    title = f"Set the clock of {name}"
-    return Step(f"set-clock:{name}", StepKind.SET_CLOCK, name, title, after=after, resource=Resource.GUEST, group=group, journaled=False)
-
-
 def _save(
     name: str, spec: MachineSpec, after: tuple[str, ...] = (), group: tuple[str, ...] = (), before: MachineSpec | None = None
 ) -> Step:
@@ -226,8 +217,6 @@ def _save(
 
 
 def _nets_of(state: EnvState, reverts: Sequence[_Revert]) -> list[Step]:
-    from .running import start_net_step
-
     used = {nic.net for each in reverts for nic in each.spec.nics}
     return [start_net_step(name) for name, net in state.nets.items() if name in used and not net.up]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ..bus import Bus
+from ..errors import DiskFull
 from ..events import EnvChanged
 from ..plan.model import Plan
 from ..state import known
@@ -32,7 +34,10 @@ class Changing:
         async def recovered(run: Run) -> T:
             await self._put_right(run)
             result = await body(run)
-            known.register(env.path, env.uuid, env.workdir)
+            try:
+                known.register(env.path, env.uuid, env.workdir)
+            except DiskFull as failure:  # what was asked for is done
+                run.ctx.log(failure.message, logging.WARNING)
             self.bus.publish(EnvChanged(env=str(env.path), exists=True))
             return result
 

@@ -307,3 +307,10 @@ def test_what_libraries_log_lands_in_the_task_it_happened_in(bench: Bench) -> No
     engine.close()
     said = {event.message for event in events.take() if isinstance(event, TaskLog) and event.logger == "some.library"}
     assert said == {"look at vm0", "look at vm1"}
+
+
+def test_a_paused_machine_is_let_go_on_by_start(bench: Bench) -> None:
+    prefix = bench.up()
+    bench.host.paused.add((prefix.uuid, "vm0"))
+    bench.engine.start(prefix).result(60)
+    assert {machine.status for machine in bench.engine.state(prefix).machines.values()} == {MachineStatus.RUNNING}

@@ -157,7 +157,7 @@ for room in 200 100 40 8 0; do
 done
 lago init
 cat /dev/zero >fill
-lago snapshot s1; lago recover; lago destroy -y; left
+lago snapshot s1; lago stop; lago recover; lago destroy -y; left
 """
 
 
@@ -169,7 +169,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_and_destroy_makes_room(ordinary
     assert "Traceback" not in done.stderr
     assert "No space left on device" in done.stderr
     assert "free some space" in done.stderr
-    assert done.stdout.split("\n") == ["init: 2"] * 5 + ["init: 0", "snapshot: 2", "recover: 0", "destroy: 0", ""], done.stderr
+    assert done.stdout.split("\n") == ["init: 2"] * 5 + ["init: 0", "snapshot: 2", "stop: 0", "recover: 0", "destroy: 0", ""], done.stderr
 
 
 # --- what dies or goes while machines run ------------------------------------------------------------------------

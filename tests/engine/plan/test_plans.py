@@ -9,7 +9,7 @@ import pytest
 from engine.plan.destroy import losses, plan_destroy
 from engine.plan.init import ImageFacts, InitFacts, ResolvedTemplate, plan_init
 from engine.plan.model import Plan, Recovery, Step
-from engine.plan.running import plan_start, plan_stop, plan_wait
+from engine.plan.running import plan_start, plan_stop, plan_up, plan_wait
 from engine.spec import DiskSpec, DiskType, EnvRef, EnvSpec, MachineSpec, MachineStatus, NetSpec, NicSpec
 from engine.state.env import EnvState, MachineState, NetState
 
@@ -51,6 +51,13 @@ def step_of(plan: Plan, step_id: str) -> Step:
 
 def with_disks(*disks: DiskSpec) -> EnvSpec:
     return EnvSpec({"m": MachineSpec("m", nics=(NicSpec("n", "192.168.200.2"),), disks=disks, mgmt_net="n")}, {"n": NetSpec("n")})
+
+
+def test_a_paused_machine_goes_on_with_the_time_of_now() -> None:
+    env = state("a", "n", a=machine("a", "n"))
+    held = replace(env, machines={"a": replace(env.machines["a"], status=MachineStatus.PAUSED)})
+    assert order(plan_start(held)) == {"resume-machine:a": (), "set-clock:a": ("resume-machine:a",)}
+    assert [order(plan) for plan in plan_up(held, wait=False)] == [order(plan_start(held))]
 
 
 def test_starting_everything_starts_nets_before_the_machines_on_them() -> None:
