@@ -47,18 +47,15 @@ def plan_export(state: EnvState, request: ExportRequest, facts: ExportFacts, exp
         after=(*(step.id for step in disks), rest.id),
         inverse=Inverse(StepKind.UNPUBLISH_EXPORT, {"folder": facts.folder, "staging": staging, "files": files}),
     )
-    return _plan(state, (made, *disks, rest, publish), Recovery.UNDO)
+    steps = (made, *disks, rest, publish)
+    return Plan("export", "Export", state.ref.prefix, state.ref.uuid, state.host, steps, Recovery.UNDO)
 
 
 def plan_tidy(state: EnvState, facts: ExportFacts) -> Plan:
     """Throw away the folder that everything was made in, with what was replaced."""
     args = {"staging": _staging(facts), "made": []}
     step = Step("clear-export", StepKind.CLEAR_EXPORT, facts.folder, "Tidy up", args=args, resource=Resource.DISK)
-    return _plan(state, (step,), Recovery.FINISH)
-
-
-def _plan(state: EnvState, steps: tuple[Step, ...], recovery: Recovery) -> Plan:
-    return Plan("export", "Export", state.ref.prefix, state.ref.uuid, state.host, steps, recovery)
+    return Plan("export-tidy", "Tidy up", state.ref.prefix, state.ref.uuid, state.host, (step,), Recovery.FINISH)
 
 
 def _staging(facts: ExportFacts) -> str:

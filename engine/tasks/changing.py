@@ -63,11 +63,11 @@ class Changing:
 
         return self._change(verb, title, env, body)
 
-    async def _do(self, run: Run, plan: Plan) -> None:
+    async def _do(self, run: Run, plan: Plan, then: Plan | None = None) -> None:
         scope = self.kit.scope_of(plan)
         if any(step.kind in IMPOSSIBLE for step in plan.steps):
             await in_thread("look", lambda: require_possible(plan, scope))
-        await run.carry_out(plan, scope)
+        await run.carry_out(plan, scope, then)
 
     async def _put_right(self, run: Run) -> list[str]:
         await in_thread("look", lambda: self.kit.require_original(Prefix.at(run.prefix)))

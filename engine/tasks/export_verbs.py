@@ -43,8 +43,7 @@ class ExportVerbs(Changing):
         async def body(run: Run) -> dict[str, Any]:
             state = await self._state(env, request.machines)
             prepared = await in_thread("plan", lambda: prepare_export(self.kit, run.ctx, env, state, request, dump))
-            await self._do(run, prepared.plan)
-            await self._do(run, prepared.tidy)
+            await self._do(run, prepared.plan, prepared.tidy)
             run.ctx.tell(f"exported; make it anew anywhere with: lagotui --run init {prepared.init_file}")
             return {**prepared.disks, INIT_FILE: prepared.init_file}
 

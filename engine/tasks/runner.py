@@ -58,6 +58,7 @@ class Runner:
         limits: Mapping[Resource, int] | None = None,
         skip: frozenset[str] = frozenset(),
         resumed: bool = False,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare.
 
@@ -69,12 +70,14 @@ class Runner:
             limits: how many steps may share a resource.
             skip: ids of steps that an earlier process has done.
             resumed: this finishes a dead run: a failure takes nothing back and leaves the journal open for another try.
+            settle: called when all is done and the journal does not say so yet.
         """
         self._plan = plan
         self._ctx = ctx.contained()
         self._journal = journal
         self._perform = perform
         self._resumed = resumed
+        self._settle = settle
         self._slots = {resource: asyncio.Semaphore(count) for resource, count in (limits or default_limits()).items()}
         self._steps = [step for step in plan.steps if step.id not in skip]
         self._ended = {step.id: asyncio.Event() for step in self._steps}
@@ -96,6 +99,7 @@ class Runner:
         if self._ctx.cancelled and self._first_failure is None and self._plan.recovery is Recovery.UNDO:
             self._first_failure = Cancelled()  # asked for during a step that could not stop on the way
         if self._first_failure is None:
+            self._settle()
             self._journal.end(Outcome.OK)
             return
         if self._resumed:

@@ -35,7 +35,7 @@ T = TypeVar("T")
 KEPT_LOGS = 50
 """Logs of failed runs without a prefix that are kept."""
 
-ROOM_MAKING_VERBS = frozenset({"destroy", "stop", "wait"})
+ROOM_MAKING_VERBS = frozenset({"destroy", "stop", "wait", "export-tidy"})
 """Verbs that must be possible on a full disk: what they did is done, and they may be run again, whatever is known of the first time."""
 
 OUTLIVING_VERBS = frozenset({"init", "destroy"})
@@ -49,18 +49,28 @@ class Run:
     ctx: TaskContext
     prefix: Path
 
-    async def carry_out(self, plan: Plan, scope: RunScope) -> None:
-        """Do a plan; a failure takes it back.
+    async def carry_out(self, plan: Plan, scope: RunScope, then: Plan | None = None) -> None:
+        """Do a plan, and `then` another of the same scope; a failure takes back the one that failed.
+
+        The journal of the second is begun before that of the first ends: whoever dies between them leaves it to be done.
 
         Raises:
             EngineError: what a step raised.
         """
+        book = _open_journal(self.ctx, plan)
+        if then is None:
+            await self._carry_out(plan, scope, book)
+            return
+        next_books: list[journal.Journal] = []
+        await self._carry_out(plan, scope, book, lambda: next_books.append(_open_journal(self.ctx, then)))
+        await self._carry_out(then, scope, next_books[0])
+
+    async def _carry_out(self, plan: Plan, scope: RunScope, book: journal.Journal, settle: Callable[[], None] = lambda: None) -> None:
         for note in plan.notes:
             self.ctx.log(note)
-        book = _open_journal(self.ctx, plan)
         took_s: dict[str, list[float]] = {}
         try:
-            await Runner(plan, self.ctx, book, timed(performer(scope), took_s)).run()
+            await Runner(plan, self.ctx, book, timed(performer(scope), took_s), settle=settle).run()
         finally:
             _tidy(plan, book)
             await in_thread("durations", lambda: durations.record(took_s))

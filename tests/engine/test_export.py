@@ -389,7 +389,7 @@ def test_an_export_that_died_after_its_last_step_is_whole(bench: Bench) -> None:
     tidy = prepared(bench, env, ExportRequest(folder=str(out)))
     bench.engine.export(env, ExportRequest(folder=str(out))).result(60)
     die_in(bench, tidy.tidy, 1)
-    assert bench.engine.recover(env).result(60) == ["'export' that had ended in the middle was finished"]
+    assert bench.engine.recover(env).result(60) == ["'export-tidy' that had ended in the middle was finished"]
     assert not list(out.glob(".*"))
 
 

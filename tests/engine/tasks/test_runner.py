@@ -238,3 +238,20 @@ def test_what_cannot_be_journaled_for_a_full_disk_is_taken_back_all_the_same(tmp
     os.close(full)
     assert world.happened == ["+a", "+b", "-c", "-b", "-a"]
     assert dead_runs(tmp_path) == []
+
+
+def test_what_follows_is_settled_before_the_journal_says_that_all_is_done(tmp_path: Path) -> None:
+    world, plan = World(), Plan("start", "Start", "/p", "0" * 32, "private", (step("a"), step("b", "a")))
+    journal = Journal.create(tmp_path, "r", plan)
+    seen: list[tuple[list[str], bool]] = []
+
+    def settle() -> None:
+        seen.append((list(world.happened), '"end"' in journal.path.read_text()))
+
+    async def go() -> None:
+        with TaskContext.root(Bus(), plan.title, run_id="r") as ctx:
+            await Runner(plan, ctx, journal, world.perform, settle=settle).run()
+
+    asyncio.run(go())
+    assert seen == [(["+a", "+b"], False)]
+    assert '"end"' in journal.path.read_text()
