@@ -91,7 +91,7 @@ class GuestVerbs(Changing):
 
         async def body(run: Run) -> None:
             guests = await self._guests(env, machines)
-            await in_thread("make", lambda: _make_output(run.ctx, output))
+            await in_thread("make", lambda: _make_output(run.ctx, output, env.path))
 
             def work(ctx: TaskContext, guest: Guest) -> None:
                 collect_machine(ctx, guest, output / guest.spec.name, skip_missing=skip_missing)
@@ -251,8 +251,14 @@ async def _side_by_side(
         raise kind("; ".join(failure.message for failure in told), hint="; ".join(hints)) from told[0]
 
 
-def _make_output(ctx: TaskContext, output: Path) -> None:
-    """Make the folder that artifacts go to; what was there before gets the time behind its name."""
+def _make_output(ctx: TaskContext, output: Path, env: Path) -> None:
+    """Make the folder that artifacts go to; what was there before gets the time behind its name.
+
+    Raises:
+        CopyFailed: it cannot be made, or what would be renamed holds the environment or the current folder.
+    """
+    if not output.is_symlink() and any(place.is_relative_to(output.resolve()) for place in (env.resolve(), Path.cwd())):
+        raise CopyFailed(f"'{output}' cannot be made anew: you, or the environment, are in it", hint="choose another with --output")
     try:
         if output.is_symlink() or output.exists():
             old = output.with_name(f"{output.name}.{time.strftime('%Y-%m-%d_%H:%M:%S')}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,10 +11,26 @@ from . import Command
 from .session import Session
 
 
+def _local(word: str) -> Path:
+    """Return a path of this computer. Raises: as `_named`."""
+    return Path(_named(word))
+
+
+def _named(word: str) -> str:
+    """Return a path.
+
+    Raises:
+        ArgumentTypeError: it is empty, as a script's variable that was never set; the current folder is not meant.
+    """
+    if not word:
+        raise ArgumentTypeError("the path is empty")
+    return word
+
+
 def _copy_to_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("machine", metavar="HOST", help="the machine")
-    parser.add_argument("local", metavar="LOCAL", type=Path, help="file or folder of this machine")
-    parser.add_argument("remote", metavar="REMOTE", help="where it goes; into it, where that is a folder")
+    parser.add_argument("local", metavar="LOCAL", type=_local, help="file or folder of this machine")
+    parser.add_argument("remote", metavar="REMOTE", type=_named, help="where it goes; into it, where that is a folder")
 
 
 def _copy_to(session: Session, arguments: Namespace) -> int:
@@ -25,8 +41,8 @@ def _copy_to(session: Session, arguments: Namespace) -> int:
 
 def _copy_from_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("machine", metavar="HOST", help="the machine")
-    parser.add_argument("remote", metavar="REMOTE", help="file or folder of the machine")
-    parser.add_argument("local", metavar="LOCAL", type=Path, help="where it goes; into it, where that is a folder")
+    parser.add_argument("remote", metavar="REMOTE", type=_named, help="file or folder of the machine")
+    parser.add_argument("local", metavar="LOCAL", type=_local, help="where it goes; into it, where that is a folder")
 
 
 def _copy_from(session: Session, arguments: Namespace) -> int:
@@ -36,7 +52,7 @@ def _copy_from(session: Session, arguments: Namespace) -> int:
 
 
 def _collect_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="where it goes; what is there is renamed")
+    parser.add_argument("--output", metavar="DIR", type=_local, required=True, help="where it goes; what is there is renamed")
     parser.add_argument("--no-skip", action="store_true", help="fail where an artifact is not there, instead of leaving it out")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -13,9 +13,17 @@ from .session import Session
 LINES = 200
 
 
+def _count(word: str) -> int:
+    """Raises: ValueError: it is no number; ArgumentTypeError: it is below zero."""
+    number = int(word)
+    if number < 0:
+        raise ArgumentTypeError(f"{number} lines cannot be shown")
+    return number
+
+
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("machine", nargs="?", metavar="VM", help="a machine: its serial console; without it, the log of the environment")
-    parser.add_argument("-n", "--lines", type=int, default=LINES, metavar="N", help=f"how many of the last lines ({LINES})")
+    parser.add_argument("-n", "--lines", type=_count, default=LINES, metavar="N", help=f"how many of the last lines ({LINES})")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
 
 

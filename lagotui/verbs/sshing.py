@@ -17,6 +17,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _ssh_config(session: Session, arguments: Namespace) -> int:
+    from engine.errors import ConfigError
     from engine.state.atomic import write_text
 
     text = session.engine.ssh_config(session.env(), arguments.machines)
@@ -24,7 +25,10 @@ def _ssh_config(session: Session, arguments: Namespace) -> int:
         session.write(text)
         return ExitCode.OK
     path = Path(arguments.output).expanduser()
-    write_text(path, text, mode=0o600)
+    try:
+        write_text(path, text, mode=0o600)
+    except OSError as failure:
+        raise ConfigError(f"'{path}' cannot be written: {failure.strerror}", hint="choose another with --output") from failure
     session.voice.note(f"wrote '{path}'; use it with: ssh -F {path} MACHINE")
     return ExitCode.OK
 

@@ -84,6 +84,24 @@ def test_deploy_without_scripts_and_collect_without_artifacts_have_nothing_to_do
     assert sorted(path.name for path in Path("out").iterdir()) == ["vm0", "web-vm1"]
 
 
+@pytest.mark.parametrize("output", [".", "..", ".lago", ".lago/default"])
+def test_collect_renames_no_folder_that_we_or_the_environment_are_in(output: str, made: Lago) -> None:
+    outcome = made("collect", "--output", output)
+    assert outcome.code == 2
+    assert "cannot be made anew: you, or the environment, are in it" in outcome.err
+    assert Path(".lago/default/initialized").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("collect", "--output", ""), ("copy-to-vm", "vm0", "", "x"), ("copy-from-vm", "vm0", "", "x"), ("copy-from-vm", "vm0", "x", "")],
+)
+def test_an_empty_path_is_not_the_current_folder(words: tuple[str, ...], made: Lago) -> None:
+    outcome = made(*words)
+    assert outcome.code == 2
+    assert outcome.err.endswith("the path is empty\n")
+
+
 def test_collect_needs_its_output(made: Lago) -> None:
     outcome = made("collect")
     assert outcome.code == 2

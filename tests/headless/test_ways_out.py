@@ -49,6 +49,12 @@ def test_a_file_of_ssh_config_is_for_its_owner_only_and_replaces_what_was_there(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_ssh_config_that_cannot_be_written_is_an_error_with_the_next_step(made: Lago) -> None:
+    outcome = made("ssh-config", "-o", "nowhere/ssh.conf")
+    assert outcome.code == 2
+    assert outcome.err.endswith("choose another with --output\n")
+
+
 def test_ssh_config_of_a_machine_that_is_not_there_is_refused(made: Lago) -> None:
     outcome = made("ssh-config", "vm7")
     assert (outcome.code, outcome.out) == (2, "") and "no machine 'vm7'" in outcome.err
