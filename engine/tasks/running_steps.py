@@ -47,6 +47,7 @@ def start_machine(ctx: TaskContext, scope: RunScope, subject: str, args: Mapping
     for disk in machine.disks:
         if disk.path and disk.format == "qcow2":
             rejoin(ctx, Path(disk.path))
+    require_backing(machine)
     seed = seed_path(prefix, subject)
     scope.provider().start_machine(ctx, scope.ref, machine, seed if seed.exists() else None)
 
@@ -80,6 +81,32 @@ def require_images(machine: MachineSpec) -> None:
                 f"machine '{machine.name}': the image '{disk.path}' of disk '{disk.name}' {flaw}",
                 hint="put it back, revert to a snapshot, or destroy the environment",
             )
+
+
+def require_backing(machine: MachineSpec) -> None:
+    """Raises: MachineStateError: an image that one of the machine's stands on is gone."""
+    from ..images.moved import backing_of
+
+    for disk in machine.disks:
+        image, seen = Path(disk.path or ""), set[Path]()
+        while disk.path and image not in seen and (below := backing_of(image)) is not None:
+            if _is_missing(below):
+                raise MachineStateError(
+                    f"machine '{machine.name}': the image '{below}', which disk '{disk.name}' stands on, is gone",
+                    hint="put it back, or destroy the environment",
+                )
+            seen.add(image)
+            image = below
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # closed to us: the host may see it
+        return False
+    return False
 
 
 def image_flaw(image: Path, image_format: str) -> str:

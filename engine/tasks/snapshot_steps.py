@@ -14,7 +14,7 @@ from ..images.moved import backing_of, rejoin
 from ..providers.base import DiskOverlay
 from ..spec import Json, MachineSpec, MachineStatus
 from .init_steps import seed_path
-from .running_steps import image_flaw, require_images
+from .running_steps import image_flaw, require_backing, require_images
 from .scope import RunScope
 
 LOGIN_TIMEOUT_S = 5.0
@@ -28,6 +28,7 @@ def snapshot_machine(ctx: TaskContext, scope: RunScope, subject: str, args: Mapp
     if _is_up(scope, subject):
         scope.provider().snapshot(ctx, scope.ref, subject, overlays, lambda: _sync(ctx, scope, machine))
     else:
+        require_backing(machine)
         for overlay in overlays:
             _make_overlay(ctx, overlay.overlay, overlay.frozen, overlay.frozen_format)
     save_spec(ctx, scope, MachineSpec.from_json(args["after"]))

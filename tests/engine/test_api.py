@@ -17,6 +17,7 @@ from engine.errors import (
     HashMismatch,
     HostRefused,
     InitFileError,
+    MachineStateError,
     PrefixBusy,
     PrefixExists,
     PrefixNotFound,
@@ -314,3 +315,14 @@ def test_a_paused_machine_is_let_go_on_by_start(bench: Bench) -> None:
     bench.host.paused.add((prefix.uuid, "vm0"))
     bench.engine.start(prefix).result(60)
     assert {machine.status for machine in bench.engine.state(prefix).machines.values()} == {MachineStatus.RUNNING}
+
+
+def test_a_template_that_is_gone_is_named_with_the_disk_that_stands_on_it(bench: Bench) -> None:
+    prefix = bench.init()
+    (template,) = (path for path in (bench.folder / "store").iterdir() if path.name.endswith(":v1"))
+    kept = template.rename(bench.folder / "elsewhere")
+    for verb in (lambda: bench.engine.start(prefix), lambda: bench.engine.snapshot(prefix, "s1")):
+        with pytest.raises(MachineStateError, match=f"'{template}', which disk 'root' stands on, is gone"):
+            verb().result(60)
+    kept.rename(template)
+    bench.engine.start(prefix).result(60)

@@ -325,7 +325,9 @@ def test_start_stop_and_status_at_once_end_in_a_whole_state(ordinary: Person) ->
 
 
 def test_kills_at_random_points_leave_nothing_that_the_next_verb_cannot_handle(ordinary: Person) -> None:
-    chance = random.Random(os.urandom(4).hex())
+    seed = os.urandom(4).hex()
+    sys.stdout.write(f"seed {seed}\n")  # pytest shows it when the test fails
+    chance = random.Random(seed)
     ordinary.write("LagoInitFile", HELLO)
     before = hosts_networks()
     for number in range(KILLS):
