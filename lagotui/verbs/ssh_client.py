@@ -9,8 +9,8 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from types import FrameType
 
 FAILED = 255
@@ -39,10 +39,12 @@ def run_ssh(argv: Sequence[str]) -> SshEnd:
     """Run an OpenSSH client on our stdin, stdout and stderr to its end; the terminal is left as it was found."""
     log = os.memfd_create("ssh", os.MFD_CLOEXEC)
     try:
-        with _terminal_kept():
+        with _terminal_kept(), _signals_passed_on() as signals:
             child = subprocess.Popen([argv[0], "-E", f"/proc/{os.getpid()}/fd/{log}", *argv[1:]])
-            with _signals_passed_on(child):
-                code = _wait(child)
+            signals.go_to(child.pid)
+            code = _wait(child)
+        if signals.came and code == FAILED:  # OpenSSH's answer to a signal
+            code = -signals.came[0]
         return SshEnd(code if code >= 0 else 128 - code, os.pread(log, 64 * 1024, 0))
     finally:
         os.close(log)
@@ -59,17 +61,36 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
         child.send_signal(signal.SIGCONT)
 
 
+@dataclass(slots=True)
+class _Signals:
+    """What came in, and is passed on: of Ctrl-C the terminal tells the child, too, but who ends us by a program means us alone."""
+
+    came: list[int] = field(default_factory=list)
+    child: int = 0
+
+    def take(self, signum: int, _frame: FrameType | None) -> None:
+        self.came.append(signum)
+        self._pass_on(signum)
+
+    def go_to(self, child: int) -> None:
+        """Name the process that they go to, also those that came before it was there."""
+        self.child = child
+        for signum in tuple(self.came):
+            self._pass_on(signum)
+
+    def _pass_on(self, signum: int) -> None:
+        if self.child:
+            with suppress(ProcessLookupError):
+                os.kill(self.child, signum)  # not Popen's: that may take the child's end away from `_wait`
+
+
 @contextmanager
-def _signals_passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Let the child alone decide what Ctrl-C means, and end it when we are told to end."""
-
-    def pass_on(signum: int, _frame: FrameType | None) -> None:
-        if signum != signal.SIGINT:  # the terminal gives that one to the child itself
-            child.send_signal(signum)
-
-    before = {signum: signal.signal(signum, pass_on) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+def _signals_passed_on() -> Iterator[_Signals]:
+    """Let the child alone decide what a signal means."""
+    signals = _Signals()
+    before = {signum: signal.signal(signum, signals.take) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield
+        yield signals
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

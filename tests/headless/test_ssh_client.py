@@ -57,14 +57,23 @@ def test_a_command_that_failed_is_never_run_again() -> None:
     assert SshEnd(1, b"Permission denied (publickey).").was_let_in
 
 
-def test_being_told_to_end_is_passed_on(tmp_path: Path) -> None:
-    client = program(tmp_path, f"trap 'touch {tmp_path}/told; exit 9' TERM", f"touch {tmp_path}/up", "while :; do sleep 0.05; done")
+@pytest.mark.parametrize(
+    ("signum", "answer", "code"),
+    [
+        (signal.SIGTERM, "9", 9),
+        (signal.SIGTERM, "255", 143),
+        (signal.SIGINT, "255", 130),  # sent to us alone: no terminal tells the client
+    ],
+)
+def test_being_told_to_end_is_passed_on(signum: signal.Signals, answer: str, code: int, tmp_path: Path) -> None:
+    told = f"trap 'touch {tmp_path}/told; exit {answer}' {signum.name.removeprefix('SIG')}"
+    client = program(tmp_path, told, f"touch {tmp_path}/up", "while :; do sleep 0.05; done")
     ours = subprocess.Popen([sys.executable, "-c", RUN, client], env={**os.environ, "PYTHONPATH": str(REPO)})
     deadline_s = time.monotonic() + 30
     while not (tmp_path / "up").exists() and time.monotonic() < deadline_s:
         time.sleep(0.02)
-    ours.send_signal(signal.SIGTERM)
-    assert ours.wait(30) == 9
+    ours.send_signal(signum)
+    assert ours.wait(30) == code
     assert (tmp_path / "told").exists()
 
 
