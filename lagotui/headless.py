@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -140,16 +141,25 @@ def _report(failure: Exception, options: RunOptions, voice: Narrator) -> int:
         voice.failed(str(failure), "", failure.exit_code)
         return failure.exit_code
     causes = list(_leaves(failure))
-    code = max(each.exit_code if isinstance(each, EngineError) else int(ExitCode.UNEXPECTED) for each in causes)
+    code = max(_code_of(each) for each in causes)
     for each in causes:
         if isinstance(each, EngineError):
             voice.failed(each.message, each.hint, each.exit_code)
         elif isinstance(each, OSError) and not options.is_debug:
-            voice.failed(_os_message(each), "the whole story: add -l debug", code)
+            seen = f"; who may: ls -ld {shlex.quote(str(each.filename))}" if isinstance(each, PermissionError) and each.filename else ""
+            voice.failed(_os_message(each), f"the whole story: add -l debug{seen}", code)
         else:
             voice.failed(f"unexpected: {type(each).__name__}: {each}", "this is a bug in lagotui; please report the lines below", code)
             voice.trace(each)
     return code
+
+
+def _code_of(failure: BaseException) -> int:
+    from engine.errors import EngineError
+
+    if isinstance(failure, EngineError):
+        return failure.exit_code
+    return int(ExitCode.USER_ERROR if isinstance(failure, PermissionError) else ExitCode.UNEXPECTED)
 
 
 def _leaves(failure: BaseException) -> Iterator[BaseException]:

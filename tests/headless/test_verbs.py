@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+from engine.api import Engine
+from engine.config import Settings
+from lagotui.headless import run
 from tests.headless.terminal_user import INIT_FILE, Lago
 
 
@@ -244,3 +248,13 @@ def test_cleanup_twice_and_destroy_after_it_work(made: Lago) -> None:
     assert made("cleanup").code == 0
     assert made("destroy", "-y").code == 0
     assert not Path(".lago").exists()
+
+
+def test_what_the_user_may_not_read_is_theirs_to_put_right(made: Lago, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(settings: Settings) -> Engine:
+        raise PermissionError(errno.EACCES, "Permission denied", "/their own/store")
+
+    assert run(["leases"], open_engine=refuse) == 2
+    assert capsys.readouterr().err == (
+        "error: Permission denied: '/their own/store'\n  next: the whole story: add -l debug; who may: ls -ld '/their own/store'\n"
+    )
