@@ -13,7 +13,8 @@ from ..state.env import EnvState, MachineState
 from .model import Inverse, Plan, Recovery, Resource, Step, StepKind
 from .running import clock_step, resume_step, start_net_step
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"\w[^/\x00-\x1f\x7f]*")
+_NO_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]")
 _GROUP = ("Create VMs snapshots",)
 MEMORY_FOLDER = "memory"
 """In the prefix; apart from the images, since a system's libvirt keeps memories for itself alone."""
@@ -45,7 +46,7 @@ def plan_snapshot(state: EnvState, request: SnapshotRequest) -> Plan:
     name = request.name
     if not _NAME.fullmatch(name):
         raise SnapshotError(
-            f"'{name}' cannot name a snapshot", hint="use letters, digits, '.', '_' and '-', beginning with a letter or digit"
+            f"'{name}' cannot name a snapshot", hint="begin with a letter or digit, and use no '/' and no control characters"
         )
     chosen = _chosen(state, request.machines)
     taken = [machine.spec.name for machine in chosen if name in machine.spec.snapshots]
@@ -130,7 +131,7 @@ def overlay_path(machine: MachineSpec, disk: DiskSpec) -> str:
 
 def _memory_path(state: EnvState, machine: MachineSpec, name: str) -> str:
     used = {*machine.history.leftovers, *(note.memory for note in machine.history.notes.values())}
-    folder, stem, number = PurePath(state.ref.prefix, MEMORY_FOLDER, machine.name), name[:LONGEST_STEM], 1
+    folder, stem, number = PurePath(state.ref.prefix, MEMORY_FOLDER, machine.name), _NO_FILE_NAME.sub("_", name)[:LONGEST_STEM], 1
     candidate = str(folder / f"{stem}.mem")
     while candidate in used:
         number += 1

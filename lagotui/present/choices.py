@@ -12,7 +12,7 @@ from .cells import Column, Line, Row, Span, count_text
 
 CHOICE_COLUMNS = (Column("", 16, 0, 22), Column("", 20, 0, 120))
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"\w[^/\x00-\x1f\x7f]*")
 
 
 def snapshot_rows(machines: Sequence[MachineSpec]) -> tuple[Row, ...]:
@@ -35,7 +35,7 @@ def copy_rows(env: str, machine: MachineSpec | None) -> tuple[Row, ...]:
 def snapshot_problem(name: str, machines: Sequence[MachineSpec]) -> str:
     """Say what is wrong with the name of a new snapshot; "" when nothing is."""
     if not _NAME.fullmatch(name):
-        return "use letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        return "begin with a letter or digit, and use no '/' and no control characters"
     taken = [machine.name for machine in machines if name in machine.snapshots]
     return f"{', '.join(taken)}: '{name}' is there already" if taken else ""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -69,10 +71,19 @@ def test_an_overlay_never_takes_the_name_of_one_in_use(user: str) -> None:
     assert overlay_path(spec, spec.disks[0]) == image(2)
 
 
-@pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "../x", "x\n"])
-def test_a_snapshot_name_that_cannot_be_a_word_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "-x", " x", "a/b", "../x", "x\n", "a\x1bb"])
+def test_a_snapshot_name_that_would_harm_paths_or_terminals_is_refused(name: str) -> None:
     with pytest.raises(SnapshotError):
         take(state(a=machine("a", "n1")), name)
+
+
+@pytest.mark.parametrize("name", ["after install: 1+1", "schön", "Fri Nov 20 20:45:03 UTC"])
+def test_names_of_old_scripts_are_taken_and_their_files_have_plain_ones(name: str) -> None:
+    frozen = after(take(state("a", a=machine("a", "n1")), name, memory=True), "checkpoint-machine:a")
+    assert list(frozen.snapshots) == [name]
+    memory = frozen.history.note(name).memory
+    assert memory is not None
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", Path(memory).name)
 
 
 def test_a_disk_used_in_place_cannot_be_frozen() -> None:
