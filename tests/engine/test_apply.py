@@ -172,8 +172,7 @@ def test_a_new_net_leases_its_subnet(bench: Bench) -> None:
 def test_a_failure_takes_the_change_back(bench: Bench) -> None:
     prefix = bench.up()
     before = files(prefix)
-    (bench.folder / "store").rename(bench.folder / "gone")
-    (bench.folder / "store").write_text("no folder")
+    (bench.folder / "store" / "here:small:v1").write_text("no image")
     with pytest.raises(Exception, match=r".+"):
         agreed(bench, OTHER_PASSWORD)
     assert files(prefix) == before
