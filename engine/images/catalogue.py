@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,23 +31,27 @@ TINY_VERSION = "1"
 DEBIAN_VERSION = "1"
 """As TINY_VERSION. Which release of Debian it is depends on the machine that builds it; the image's metadata says so."""
 
+Build = Callable[[TaskContext, Path, Path], Mapping[str, Json]]
+"""Writes an image, with a folder to work in; returns its metadata."""
+
 STARTER = Path(__file__).with_name("starter") / "repo.json"
 """Cloud images of the distributions, at their publishers."""
 
 
 @dataclass(frozen=True, slots=True)
-class TinyImage:
-    """The tiny guest: built here, on first use."""
+class BuiltImage:
+    """A template that is built here, on first use."""
+
+    name: str
+    """`tiny` or `debian`; its packages are kept under that name."""
 
     def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
-        from .tiny import build_tiny
-
-        return _hashed(ctx, out, build_tiny(ctx, out, cache_home() / "tiny"))
+        build, _ = self._builder()
+        return _hashed(ctx, out, build(ctx, out, cache_home() / self.name))
 
     def metadata(self) -> Mapping[str, Json]:
-        from .tiny import METADATA
-
-        return METADATA
+        _, metadata = self._builder()
+        return metadata
 
     def known(self) -> Mapping[str, Json]:
         return self.metadata()
@@ -55,26 +59,15 @@ class TinyImage:
     def size(self, ctx: TaskContext) -> int | None:
         return None
 
+    def _builder(self) -> tuple[Build, Mapping[str, Json]]:
+        """Return what builds it, and what is known of it before; loaded only when it is asked for."""
+        if self.name == "debian":
+            from . import debian
 
-@dataclass(frozen=True, slots=True)
-class DebianImage:
-    """Debian, installed here from packages, on first use."""
+            return debian.build_debian, debian.METADATA
+        from . import tiny
 
-    def fetch(self, ctx: TaskContext, out: Path) -> Fetched:
-        from .debian import build_debian
-
-        return _hashed(ctx, out, build_debian(ctx, out, cache_home() / "debian"))
-
-    def metadata(self) -> Mapping[str, Json]:
-        from .debian import METADATA
-
-        return METADATA
-
-    def known(self) -> Mapping[str, Json]:
-        return self.metadata()
-
-    def size(self, ctx: TaskContext) -> int | None:
-        return None
+        return tiny.build_tiny, tiny.METADATA
 
 
 def _hashed(ctx: TaskContext, image: Path, metadata: Mapping[str, Json]) -> Fetched:
@@ -162,8 +155,8 @@ def load_catalogue(repo_path: str = "", repos: Path | None = None, store: Path |
 @cache
 def _built_in(limits: Limits) -> Repository:
     starter = load_repository(str(STARTER), limits=limits)
-    tiny = TemplateRef(BUILT_IN, "tiny", TINY_VERSION, 0.0, TinyImage())
-    debian = TemplateRef(BUILT_IN, "debian", DEBIAN_VERSION, 0.0, DebianImage())
+    tiny = TemplateRef(BUILT_IN, "tiny", TINY_VERSION, 0.0, BuiltImage("tiny"))
+    debian = TemplateRef(BUILT_IN, "debian", DEBIAN_VERSION, 0.0, BuiltImage("debian"))
     return Repository(BUILT_IN, "the built-in catalogue", {**starter.templates, "tiny": (tiny,), "debian": (debian,)}, starter.aliases)
 
 

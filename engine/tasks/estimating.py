@@ -75,13 +75,13 @@ def _virtual_bytes(disk: DiskSpec, template: TemplateSummary | None, images: _Im
 
 
 def _template(ctx: TaskContext, ref: TemplateRef, store: Store) -> TemplateSummary:
-    from ..images.catalogue import DebianImage, TinyImage
+    from ..images.catalogue import BuiltImage
     from ..images.sources import FileImage
 
     if store.has(ref):
         return TemplateSummary(ref.name, ref.version, ref.repo, "in store", 0, _probed(ctx, store.path_of(ref)))
     virtual = _probed(ctx, ref.source.path) if isinstance(ref.source, FileImage) else _virtual_size(ref.source.known())
-    how = {FileImage: "copy", TinyImage: "build", DebianImage: "build"}.get(type(ref.source), "download")
+    how = {FileImage: "copy", BuiltImage: "build"}.get(type(ref.source), "download")
     return TemplateSummary(ref.name, ref.version, ref.repo, how, ref.source.size(ctx), virtual)
 
 
